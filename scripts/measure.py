@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Measures whole processes, and makes the table of scripts/bench.sh.
+
+    measure.py run --name NAME --out RUNS.jsonl [--size PATH] -- COMMAND...
+    measure.py report RUNS.jsonl --facts FACTS.json --json FILE --md FILE
+
+`run` appends one line: wall and CPU seconds, peak resident memory, bytes of all files under
+PATH afterwards. What a run measured includes what the command started and waited for, and not
+the server. `report` takes medians by name and sets them in proportion.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+# What a name measures, in the order of the table.
+TITLES = {
+    "drain": "raw socket drain, one connection",
+    "backup": "mailstow backup, fresh",
+    "again": "mailstow backup, nothing new",
+    "verify": "mailstow verify",
+    "mbsync": "mbsync, fresh, default fsync",
+    "mbsync-again": "mbsync, nothing new",
+    "mbsync-nofsync": "mbsync, fresh, FSync no",
+    "drain-tls": "raw socket drain, TLS",
+    "backup-tls": "mailstow backup, fresh, TLS",
+    "real": "mailstow backup of real mail",
+    "restic": "restic backup of the same files",
+    "big": "mailstow backup with one large message",
+    "mbsync-big": "mbsync, FSync no, with one large message",
+}
+# (name, measure, other name): how many times the first stands against the second.
+RATIOS = [
+    ("backup", "wall", "drain"), ("backup-tls", "wall", "drain-tls"),
+    ("mbsync", "wall", "backup"), ("mbsync-nofsync", "wall", "backup"),
+    ("mbsync", "cpu", "backup"), ("mbsync-again", "wall", "again"),
+    ("mbsync", "size", "backup"), ("restic", "size", "real"), ("mbsync-big", "rss", "big"),
+]
+# Peak memory of a child that Python itself starts can't be seen below Python's own; GNU time's
+# own is next to nothing.
+GNU_TIME = "/usr/bin/time"
+
+
+def size_of(path):
+    """Bytes of all files under `path`, as their lengths say."""
+    path = pathlib.Path(path)
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def run(args):
+    """Runs one command and appends what it cost."""
+    log = pathlib.Path(f"{args.out}.{args.name}.log")
+    with tempfile.NamedTemporaryFile("r") as peak, open(log, "wb") as output:
+        gnu = [GNU_TIME, "-f", "%M", "-o", peak.name] if os.access(GNU_TIME, os.X_OK) else []
+        os.sync()  # so that nobody else's dirty pages are written on our time
+        started = time.perf_counter()
+        process = subprocess.Popen(gnu + args.command, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        rss = int(peak.read().split()[-1]) if gnu else usage.ru_maxrss
+    if process.returncode != 0:
+        tail = log.read_bytes()[-2000:].decode(errors="replace")
+        sys.exit(f"measure: {args.name} ended with {process.returncode}\n{tail}")
+    line = {"name": args.name, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime,
+            "rss": rss * 1024}
+    if args.size:
+        line["size"] = size_of(args.size)
+        line["parts"] = {path.name: size_of(path) for path in pathlib.Path(args.size).iterdir()}
+    with open(args.out, "a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
+    print(f"  {args.name:15} {wall:8.2f} s  cpu {line['cpu']:7.2f} s  "
+          f"peak {line['rss'] / 2**20:6.1f} MiB", file=sys.stderr)
+
+
+def medians(runs):
+    """Median of every measure by name, in the order of TITLES."""
+    found = {}
+    for name in TITLES:
+        mine = [line for line in runs if line["name"] == name]
+        if mine:
+            found[name] = {key: statistics.median(line[key] for line in mine)
+                           for key in mine[0] if key not in ("name", "parts")} | {"runs": len(mine)}
+    return found
+
+
+def report(args):
+    """Writes results.json and results.md, prints the latter."""
+    runs = [json.loads(line) for line in args.runs.read_text("utf-8").splitlines()]
+    facts = json.loads(args.facts.read_text("utf-8"))
+    found = medians(runs)
+    ratios = {f"{name}/{other} {key}": found[name][key] / found[other][key]
+              for name, key, other in RATIOS
+              if found.get(name, {}).get(key) and found.get(other, {}).get(key)}
+    args.json.write_text(json.dumps(
+        {"facts": facts, "medians": found, "ratios": ratios, "runs": runs}, indent=1) + "\n")
+    lines = ["# Measurements", "", "Medians; CPU is that of the client alone, user and system.", ""]
+    lines += [f"* {key}: {value}" for key, value in facts.items()]
+    lines += ["", "| what | runs | wall s | CPU s | peak MiB | on disk MB |", "|---|--:|--:|--:|--:|--:|"]
+    for name, row in found.items():
+        size = f"{row['size'] / 1e6:.1f}" if "size" in row else ""
+        lines.append(f"| {TITLES[name]} | {row['runs']} | {row['wall']:.2f} | {row['cpu']:.2f} "
+                     f"| {row['rss'] / 2**20:.1f} | {size} |")
+    if ratios:
+        lines += ["", "| proportion | times |", "|---|--:|"]
+        lines += [f"| {name} | {value:.2f} |" for name, value in ratios.items()]
+    args.md.write_text("\n".join(lines) + "\n")
+    print(args.md.read_text())
+
+
+def main():
+    """Reads the arguments and does it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    actions = parser.add_subparsers(required=True)
+    action = actions.add_parser("run")
+    action.add_argument("--name", required=True, choices=TITLES)
+    action.add_argument("--out", required=True)
+    action.add_argument("--size")
+    action.add_argument("command", nargs="+")
+    action.set_defaults(do=run)
+    action = actions.add_parser("report")
+    action.add_argument("runs", type=pathlib.Path)
+    action.add_argument("--facts", required=True, type=pathlib.Path)
+    action.add_argument("--json", required=True, type=pathlib.Path)
+    action.add_argument("--md", required=True, type=pathlib.Path)
+    action.set_defaults(do=report)
+    args = parser.parse_args()
+    args.do(args)
+
+
+if __name__ == "__main__":
+    main()

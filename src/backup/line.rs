@@ -1,0 +1,196 @@
+//! A session that outlives its connections, for everything that comes before the bodies.
+
+use std::io;
+
+use super::patience::{Patience, Verdict};
+use super::stop::Stop;
+use crate::event::Sink;
+use crate::imap::{Disposition, ImapError, Quirks, Session, SpoolOptions};
+use crate::source::ImapSource;
+
+/// Connections lost over the same question, after which it is the question's fault.
+const LOSSES: u32 = 3;
+
+/// A line to the server: dialled again when it breaks.
+pub(super) struct Line<'a> {
+    source: &'a ImapSource,
+    spool: SpoolOptions,
+    sink: &'a dyn Sink,
+    stop: &'a Stop,
+    session: Option<Session>,
+    quirks: Quirks,
+    patience: Patience,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// What was asked for fails; the server can be asked something else.
+    Answer(ImapError),
+    /// The server cannot be had any more.
+    Server(ImapError),
+}
+
+impl Trouble {
+    pub(super) fn into_error(self) -> ImapError {
+        match self {
+            Self::Answer(error) | Self::Server(error) => error,
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The first contact. A server that cannot be reached is most often a slip of the user's,
+    /// who wants to know at once; one that was reached and is busy or broke off is tried again.
+    pub(super) async fn open(
+        source: &'a ImapSource,
+        spool: SpoolOptions,
+        sink: &'a dyn Sink,
+        stop: &'a Stop,
+    ) -> Result<Self, ImapError> {
+        let (session, quirks, patience) = (None, Quirks::default(), Patience::default());
+        let mut line = Self {
+            source,
+            spool,
+            sink,
+            stop,
+            session,
+            quirks,
+            patience,
+        };
+        let session = loop {
+            match line.dial().await {
+                Ok(session) => break session,
+                Err(error) if was_reached(&error) => line.wait(error).await?,
+                Err(error) => return Err(error),
+            }
+        };
+        line.session = Some(session);
+        Ok(line)
+    }
+
+    /// Works on the session, from the start again on a new one where the connection is lost.
+    pub(super) async fn run<T>(
+        &mut self,
+        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+    ) -> Result<T, Trouble> {
+        self.run_until_lost(LOSSES, work).await
+    }
+
+    /// Works on the session once; for what can be done without.
+    pub(super) async fn try_once<T>(
+        &mut self,
+        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+    ) -> Result<T, Trouble> {
+        self.run_until_lost(1, work).await
+    }
+
+    async fn run_until_lost<T>(
+        &mut self,
+        losses: u32,
+        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+    ) -> Result<T, Trouble> {
+        let mut lost = 0;
+        loop {
+            let mut session = self.session().await.map_err(Trouble::Server)?;
+            let result = tokio::select! {
+                result = work(&mut session) => result,
+                () = self.stop.requested() => return Err(Trouble::Server(stopped())),
+            };
+            let error = match result {
+                Ok(done) => {
+                    self.patience.gained();
+                    self.session = Some(session);
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            // After an answer in good order the session goes on; after anything else it is lost.
+            let answered = matches!(
+                error,
+                ImapError::No { .. }
+                    | ImapError::Bad { .. }
+                    | ImapError::MailboxGone { .. }
+                    | ImapError::CommandTooLong { .. }
+            );
+            if answered {
+                self.patience.gained();
+                self.session = Some(session);
+            }
+            lost += 1;
+            // "Busy" may pass; everything else in good order is the answer.
+            if lost >= losses || !matches!(error.disposition().1, Disposition::RetryAfter(_)) {
+                return Err(Trouble::Answer(error));
+            }
+            self.wait(error).await.map_err(Trouble::Server)?;
+        }
+    }
+
+    /// What is known of the server.
+    pub(super) const fn quirks(&self) -> Quirks {
+        self.quirks
+    }
+
+    /// The session, if there is one.
+    pub(super) fn into_session(self) -> Option<Session> {
+        self.session
+    }
+
+    async fn session(&mut self) -> Result<Session, ImapError> {
+        if let Some(session) = self.session.take() {
+            return Ok(session);
+        }
+        loop {
+            match self.dial().await {
+                Ok(session) => return Ok(session),
+                Err(error) => self.wait(error).await?,
+            }
+        }
+    }
+
+    async fn dial(&mut self) -> Result<Session, ImapError> {
+        let session = tokio::select! {
+            session = self.source.connect(self.spool.clone()) => session?,
+            () = self.stop.requested() => return Err(stopped()),
+        };
+        self.quirks = *session.quirks();
+        Ok(session)
+    }
+
+    /// Waits before the next attempt; the error itself when there is to be none.
+    async fn wait(&mut self, error: ImapError) -> Result<(), ImapError> {
+        let Disposition::RetryAfter(least) = error.disposition().1 else {
+            return Err(error);
+        };
+        match self
+            .patience
+            .after(&error, least, self.sink, self.stop)
+            .await
+        {
+            Verdict::Again => Ok(()),
+            Verdict::Enough => Err(error),
+            Verdict::Stopped => Err(stopped()),
+        }
+    }
+}
+
+fn was_reached(error: &ImapError) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error {
+        ImapError::Capacity { .. } => true,
+        // QUIRK(Zoho, 2024): a session too many is closed without a word.
+        ImapError::Io { source } => {
+            matches!(source.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+        }
+        _ => false,
+    }
+}
+
+fn stopped() -> ImapError {
+    ImapError::Io {
+        source: io::Error::new(
+            io::ErrorKind::Interrupted,
+            "stopped while asking the server",
+        ),
+    }
+}

@@ -1,0 +1,362 @@
+//! Planning one mailbox: a pure merge of the listing with what is held.
+
+use std::collections::HashMap;
+
+use crate::model::{FlagSetId, Held, Listed, Listing, Selection, UidSet};
+
+/// The facts a plan is made from.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// EXISTS of the EXAMINE that preceded the listing.
+    pub exists: u32,
+    /// UIDVALIDITY, 0 where there is none.
+    pub uidvalidity: u32,
+    /// UIDNEXT of that EXAMINE; UIDs from it on came later and belong to the next run.
+    pub uidnext: Option<u32>,
+    /// What the server lists, ascending.
+    pub listing: &'a Listing,
+    /// What the archive holds under this UIDVALIDITY, ascending.
+    pub held: &'a [Held],
+    /// Messages whose loss a person accepted: they are not tried again.
+    pub accepted: &'a UidSet,
+    /// Messages that could not be archived so far.
+    pub skipped: &'a UidSet,
+    /// Messages whose place in the listing nobody can read: they are there.
+    pub unreadable: u32,
+    /// The catalog's number of each flag set of the listing; `None` for one it never saw.
+    pub flag_numbers: &'a HashMap<FlagSetId, Option<i64>>,
+    /// Which messages count.
+    pub selection: &'a Selection,
+}
+
+/// What is to be done in one mailbox, and where each of its messages goes.
+#[derive(Debug, Default, Clone)]
+pub struct Plan {
+    /// Messages to fetch, ascending.
+    pub fetch: Vec<Listed>,
+    /// Bytes of those, as reported.
+    pub bytes: u64,
+    /// Messages known from before.
+    pub held: u32,
+    /// Messages a filter excludes, and those whose loss was accepted.
+    pub excluded: u32,
+    /// Messages announced as expunged while they were listed.
+    pub left: u32,
+    /// Messages that EXISTS counts and the listing lacks.
+    pub unlisted: u32,
+    /// Flags that changed: messages by their new flags.
+    pub flags: Vec<(FlagSetId, UidSet)>,
+    /// Messages that were held as present and are listed no more.
+    pub gone: UidSet,
+}
+
+impl Plan {
+    /// Whether there is nothing to fetch and nothing to record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fetch.is_empty() && self.flags.is_empty() && self.gone.is_empty() && self.unlisted == 0
+    }
+}
+
+/// Makes the plan. Both inputs ascend by UID; each is walked once.
+#[must_use]
+pub fn plan(facts: &Facts<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let mut changed: HashMap<FlagSetId, UidSet> = HashMap::new();
+    let mut vanished = UidSet::new();
+    let mut listed = 0u32;
+    let mut held = facts.held.iter().peekable();
+    let in_reach = |m: &&Listed| facts.uidnext.is_none_or(|next| m.uid < next);
+    for message in facts.listing.messages.iter().filter(in_reach) {
+        listed += 1;
+        while let Some(before) = held.next_if(|h| h.uid < message.uid) {
+            if !before.gone {
+                vanished.push(before.uid);
+            }
+        }
+        match held.next_if(|h| h.uid == message.uid) {
+            Some(known) if is_same(known, message, facts.uidvalidity) => {
+                plan.held += 1;
+                if let Some(number) = facts.flag_numbers.get(&message.flags)
+                    && *number != Some(known.flags)
+                {
+                    changed.entry(message.flags).or_default().push(message.uid);
+                }
+            }
+            _ if is_excluded(message, facts.selection) || facts.accepted.contains(message.uid) => {
+                plan.excluded += 1
+            }
+            _ => {
+                plan.bytes += u64::from(message.size);
+                plan.fetch.push(*message);
+            }
+        }
+    }
+    for rest in held.filter(|h| !h.gone) {
+        vanished.push(rest.uid);
+    }
+    let missing = facts.exists.saturating_sub(listed);
+    plan.left = missing
+        .saturating_sub(facts.unreadable)
+        .min(facts.listing.expunged);
+    plan.unlisted = missing - plan.left;
+    // A listing that lacks messages the server counts is no evidence that any has left.
+    if missing == 0 {
+        let listed = |uid: &u32| {
+            facts
+                .listing
+                .messages
+                .binary_search_by_key(uid, |m| m.uid)
+                .is_ok()
+        };
+        let departed = facts.skipped.iter().filter(|uid| !listed(uid));
+        plan.gone = vanished.iter().chain(departed).collect();
+    }
+    plan.flags = changed.into_iter().collect();
+    plan.flags.sort_by_key(|(flags, _)| *flags);
+    plan
+}
+
+/// Whether a held placement is this message still. A content that was lost, or a message that
+/// was gone and is back, is fetched again; and where UIDVALIDITY identifies nothing, a UID
+/// whose size or date changed is another message.
+fn is_same(held: &Held, listed: &Listed, uidvalidity: u32) -> bool {
+    let reused = uidvalidity <= 1
+        && (held.size != listed.size || held.date != listed.date().map(|d| d.unix));
+    !held.gone && !held.damaged && !reused
+}
+
+/// Whether a filter excludes a message. One without a date is never excluded by date.
+fn is_excluded(message: &Listed, selection: &Selection) -> bool {
+    let date = message.date().map(|d| d.unix);
+    let too_old = selection
+        .since
+        .zip(date)
+        .is_some_and(|(since, date)| date < since);
+    let too_new = selection
+        .before
+        .zip(date)
+        .is_some_and(|(before, date)| date >= before);
+    let too_large = selection
+        .max_size
+        .is_some_and(|max| u64::from(message.size) > max);
+    too_old || too_new || too_large
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FlagTable, Flags, InternalDate};
+    use proptest::prelude::*;
+
+    fn listed(uid: u32, size: u32, date: Option<i64>) -> Listed {
+        Listed::new(uid, size, FlagSetId::UNKNOWN, date.map(InternalDate::utc))
+    }
+
+    fn held(uid: u32) -> Held {
+        Held {
+            uid,
+            flags: 1,
+            size: 10,
+            date: Some(5),
+            gone: false,
+            damaged: false,
+        }
+    }
+
+    fn run(
+        messages: Vec<Listed>,
+        held: &[Held],
+        exists: u32,
+        uidvalidity: u32,
+        selection: &Selection,
+    ) -> Plan {
+        let listing = Listing {
+            messages,
+            ..Listing::default()
+        };
+        let flag_numbers = HashMap::new();
+        plan(&Facts {
+            exists,
+            uidvalidity,
+            uidnext: Some(1000),
+            listing: &listing,
+            held,
+            accepted: &UidSet::new(),
+            skipped: &UidSet::new(),
+            unreadable: 0,
+            flag_numbers: &flag_numbers,
+            selection,
+        })
+    }
+
+    #[test]
+    fn only_what_is_missing_is_fetched_whatever_its_uid() {
+        let all: Vec<Listed> = (1..=5).map(|u| listed(u, 10, Some(5))).collect();
+        let plan = run(
+            all,
+            &[held(1), held(3), held(5)],
+            5,
+            7,
+            &Selection::default(),
+        );
+        assert_eq!(plan.fetch.iter().map(|m| m.uid).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!((plan.held, plan.bytes, plan.unlisted), (3, 20, 0));
+    }
+
+    #[test]
+    fn damaged_and_returned_messages_are_fetched_again() {
+        let lost = Held {
+            damaged: true,
+            ..held(1)
+        };
+        let back = Held {
+            gone: true,
+            ..held(2)
+        };
+        let plan = run(
+            vec![listed(1, 10, Some(5)), listed(2, 10, Some(5))],
+            &[lost, back],
+            2,
+            7,
+            &Selection::default(),
+        );
+        assert_eq!(plan.fetch.len(), 2);
+    }
+
+    #[test]
+    fn a_reused_uid_is_another_message_only_where_uidvalidity_identifies_nothing() {
+        for (uidvalidity, fetched) in [(0, 1), (1, 1), (2, 0)] {
+            let plan = run(
+                vec![listed(1, 99, Some(5))],
+                &[held(1)],
+                1,
+                uidvalidity,
+                &Selection::default(),
+            );
+            assert_eq!(plan.fetch.len(), fetched, "UIDVALIDITY {uidvalidity}");
+        }
+    }
+
+    #[test]
+    fn a_short_listing_never_makes_anything_gone() {
+        let plan = run(vec![], &[held(1), held(2)], 2, 7, &Selection::default());
+        assert_eq!((plan.unlisted, plan.gone.len()), (2, 0));
+        let plan = run(
+            vec![listed(2, 10, Some(5))],
+            &[held(1), held(2)],
+            1,
+            7,
+            &Selection::default(),
+        );
+        assert_eq!((plan.unlisted, plan.gone.to_string().as_str()), (0, "1"));
+    }
+
+    #[test]
+    fn a_skip_that_a_whole_listing_lacks_is_gone_and_an_unreadable_message_has_not_left() {
+        let skipped: UidSet = [1, 2].into_iter().collect();
+        let listing = Listing {
+            messages: vec![listed(2, 10, Some(5))],
+            expunged: 1,
+            ..Listing::default()
+        };
+        let (none, flag_numbers, selection) = (UidSet::new(), HashMap::new(), Selection::default());
+        let facts = |exists, unreadable| Facts {
+            exists,
+            uidvalidity: 7,
+            uidnext: None,
+            listing: &listing,
+            held: &[],
+            accepted: &none,
+            skipped: &skipped,
+            unreadable,
+            flag_numbers: &flag_numbers,
+            selection: &selection,
+        };
+        assert_eq!(plan(&facts(1, 0)).gone.to_string(), "1");
+        let one_missing = plan(&facts(2, 1));
+        assert_eq!((one_missing.left, one_missing.unlisted), (0, 1));
+        assert!(one_missing.gone.is_empty());
+        assert_eq!(plan(&facts(2, 0)).left, 1);
+    }
+
+    #[test]
+    fn filters_exclude_by_date_and_size_but_never_what_is_held_or_has_no_date() {
+        let selection = Selection {
+            since: Some(10),
+            before: Some(20),
+            max_size: Some(100),
+            ..Selection::default()
+        };
+        let all = vec![
+            listed(1, 10, Some(5)),
+            listed(2, 10, Some(9)),
+            listed(3, 10, Some(10)),
+            listed(4, 10, Some(20)),
+            listed(5, 101, Some(15)),
+            listed(6, 100, None),
+        ];
+        let plan = run(all, &[held(1)], 6, 7, &selection);
+        assert_eq!(plan.fetch.iter().map(|m| m.uid).collect::<Vec<_>>(), [3, 6]);
+        assert_eq!((plan.held, plan.excluded), (1, 3));
+    }
+
+    #[test]
+    fn changed_flags_are_grouped_and_unknown_ones_change_nothing() {
+        let mut flags = FlagTable::default();
+        let seen = flags.intern(Flags::from_wire(["\\Seen"]));
+        let fresh = flags.intern(Flags::from_wire(["$New"]));
+        let messages = vec![
+            Listed::new(1, 10, seen, Some(InternalDate::utc(5))),
+            Listed::new(2, 10, fresh, Some(InternalDate::utc(5))),
+            Listed::new(3, 10, FlagSetId::UNKNOWN, Some(InternalDate::utc(5))),
+            Listed::new(4, 10, fresh, Some(InternalDate::utc(5))),
+        ];
+        let listing = Listing {
+            messages,
+            flags,
+            expunged: 0,
+        };
+        let flag_numbers = HashMap::from([(seen, Some(1)), (fresh, None)]);
+        let held: Vec<Held> = (1..=4).map(held).collect();
+        let plan = plan(&Facts {
+            exists: 4,
+            uidvalidity: 7,
+            uidnext: None,
+            listing: &listing,
+            held: &held,
+            accepted: &UidSet::new(),
+            skipped: &UidSet::new(),
+            unreadable: 0,
+            flag_numbers: &flag_numbers,
+            selection: &Selection::default(),
+        });
+        assert_eq!(plan.flags, [(fresh, [2, 4].into_iter().collect())]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_that_exists_goes_somewhere(
+            uids in proptest::collection::btree_set(1u32..60, 0..30),
+            held_uids in proptest::collection::btree_set(1u32..60, 0..30),
+            accepted in proptest::collection::btree_set(1u32..60, 0..5),
+            missing in 0u32..5, expunged in 0u32..5, max in 0u64..40,
+        ) {
+            let messages: Vec<Listed> = uids.iter().map(|u| listed(*u, *u, Some(5))).collect();
+            let held: Vec<Held> = held_uids.iter().map(|u| held(*u)).collect();
+            let listing = Listing { messages, expunged, ..Listing::default() };
+            let exists = u32::try_from(uids.len()).unwrap() + missing;
+            let selection = Selection { max_size: Some(max), ..Selection::default() };
+            let plan = plan(&Facts {
+                exists, uidvalidity: 9, uidnext: None, listing: &listing, held: &held, accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
+                flag_numbers: &HashMap::new(), selection: &selection,
+            });
+            let sum = u32::try_from(plan.fetch.len()).unwrap() + plan.held + plan.excluded + plan.left + plan.unlisted;
+            prop_assert_eq!(sum, exists);
+            prop_assert!(plan.fetch.iter().all(|m| !accepted.contains(&m.uid)));
+            for uid in plan.gone.iter() {
+                prop_assert!(held_uids.contains(&uid) && !uids.contains(&uid));
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The end of a run: what became of messages that did not come, and whether it all adds up.
+
+use std::collections::BTreeMap;
+
+use super::Request;
+use super::enumerate::{Enumerated, Enumeration, Outcome, Planned};
+use super::fetch::describe;
+use super::run::empty_mailbox;
+use super::stop::Stop;
+use super::work::Failure;
+use super::workers::Stage;
+use crate::archive::format::Record;
+use crate::event::Event;
+use crate::imap::{ImapError, Session};
+use crate::model::{Checkpoint, MailboxId, RemoteId, Skip, Tally, UidSet};
+use crate::report::{BackupReport, Ending, SkippedMessage};
+use crate::store::Committed;
+
+/// What became of messages that were to be fetched and did not come.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    /// Proven gone, by mailbox.
+    left: BTreeMap<MailboxId, u32>,
+    /// Not archived, by mailbox.
+    skipped: BTreeMap<MailboxId, Vec<(Option<u32>, String)>>,
+}
+
+/// A report with the numbers of the plan, before anything is fetched.
+pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupReport {
+    let mut mailboxes = Vec::new();
+    let mut warnings = Vec::new();
+    for e in &found.mailboxes {
+        let mut mailbox = empty_mailbox(&e.seen.name);
+        match &e.outcome {
+            Outcome::Unchanged { checkpoint } => {
+                mailbox.unchanged = true;
+                mailbox.tally.exists = checkpoint.messages;
+                mailbox.tally.excluded = checkpoint.excluded;
+                mailbox.tally.held = checkpoint.messages.saturating_sub(checkpoint.excluded);
+            }
+            Outcome::Planned(p) => {
+                mailbox.tally = Tally {
+                    exists: p.exists,
+                    held: p.plan.held,
+                    excluded: p.plan.excluded,
+                    left: p.plan.left,
+                    ..Tally::default()
+                };
+            }
+            Outcome::Failed { vanished: true, .. } => {}
+            Outcome::Failed { exists, reason, .. } => {
+                mailbox.tally.exists = *exists;
+                mailbox.tally.skipped = *exists;
+                mailbox.problem = Some(reason.clone());
+            }
+        }
+        mailboxes.push(mailbox);
+    }
+    if found.doubtful {
+        warnings.push(format!(
+            "the server no longer lists {} mailboxes that hold mail in the archive; that is not believed at once",
+            found.unlisted.len()
+        ));
+    }
+    if found.mailboxes.is_empty() {
+        warnings
+            .push("the server lists no mailbox at all; that is recorded, not believed".to_owned());
+    }
+    let mut report = BackupReport {
+        account: request.account.clone(),
+        run: None,
+        job: None,
+        ending: Ending::Complete,
+        error: None,
+        mailboxes,
+        total: Tally::default(),
+        skipped: Vec::new(),
+        unlisted: found.unlisted.clone(),
+        warnings,
+        bytes: 0,
+        damaged: 0,
+        received: 0,
+    };
+    add_up(&mut report);
+    report
+}
+
+fn add_up(report: &mut BackupReport) {
+    let mut total = Tally::default();
+    for mailbox in &report.mailboxes {
+        total.add(&mailbox.tally);
+    }
+    report.total = total;
+}
+
+/// Finds out what became of messages that did not come, and records skips and checkpoints.
+///
+/// A message that a fresh listing lacks has left. Everything else is a skip.
+pub(super) async fn close(
+    stage: &Stage<'_>,
+    session: Option<Session>,
+    enumerated: &[Enumerated],
+) -> Closing {
+    let Stage {
+        request,
+        work,
+        stop,
+        ..
+    } = *stage;
+    let mut closing = Closing::default();
+    let mut by_mailbox: BTreeMap<usize, Vec<Failure>> = BTreeMap::new();
+    for failure in work.failures() {
+        by_mailbox.entry(failure.mailbox).or_default().push(failure);
+    }
+    let mut session = session;
+    for (n, failures) in by_mailbox {
+        let Some(target) = work.mailboxes.get(n) else {
+            continue;
+        };
+        let uids: UidSet = failures.iter().map(|f| f.uid).collect();
+        let listed = relist(
+            request,
+            &mut session,
+            &target.mailbox.wire,
+            target.uidvalidity,
+            &uids,
+            stop,
+        )
+        .await;
+        for failure in failures {
+            if listed
+                .as_ref()
+                .is_some_and(|listed| !listed.contains(failure.uid))
+            {
+                *closing.left.entry(target.mailbox.id).or_default() += 1;
+            } else {
+                let skipped = closing.skipped.entry(target.mailbox.id).or_default();
+                skipped.push((Some(failure.uid), failure.reason));
+            }
+        }
+    }
+    for e in enumerated {
+        let (Outcome::Planned(planned), Some(id)) = (&e.outcome, e.id) else {
+            continue;
+        };
+        let unreadable = planned
+            .unreadable
+            .iter()
+            .take(usize::try_from(planned.plan.unlisted).unwrap_or(usize::MAX));
+        let named = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
+        let skipped = unreadable.map(|(uid, reason)| (Some(*uid), reason.clone()));
+        if named > 0 {
+            closing.skipped.entry(id).or_default().extend(skipped);
+        }
+        for _ in named..planned.plan.unlisted {
+            let reason = "the server counts this message but does not list it".to_owned();
+            closing.skipped.entry(id).or_default().push((None, reason));
+        }
+    }
+    if let Some(session) = session {
+        session.logout().await;
+    }
+    record(stage, &closing, enumerated);
+    closing
+}
+
+/// Which of these UIDs the server lists now; `None` when it cannot be asked.
+async fn relist(
+    request: &Request,
+    session: &mut Option<Session>,
+    wire: &str,
+    uidvalidity: u32,
+    uids: &UidSet,
+    stop: &Stop,
+) -> Option<UidSet> {
+    if stop.is_requested() {
+        return None;
+    }
+    if session.is_none() {
+        let spool = crate::imap::SpoolOptions::new(std::sync::Arc::new(|| {
+            Err(std::io::Error::other("a listing needs no spool"))
+        }));
+        *session = request.source.connect(spool).await.ok();
+    }
+    let open = session.as_mut()?;
+    let asked = async {
+        let examined = open.examine(wire).await?;
+        if examined.uidvalidity.unwrap_or(0) != uidvalidity {
+            return Ok(None);
+        }
+        let mut listed = UidSet::new();
+        let all: Vec<u32> = uids.iter().collect();
+        for part in all.chunks(80) {
+            let part: UidSet = part.iter().copied().collect();
+            for message in open.list_messages(&part.to_string()).await?.messages {
+                listed.push(message.uid);
+            }
+        }
+        Ok::<_, ImapError>(Some(listed))
+    };
+    match asked.await {
+        Ok(listed) => listed,
+        // Deleted meanwhile, with all that was in it.
+        Err(ImapError::MailboxGone { .. }) => Some(UidSet::new()),
+        Err(error) => {
+            tracing::debug!(error = describe(&error), "cannot list again");
+            *session = None;
+            None
+        }
+    }
+}
+
+fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
+    let Stage {
+        request,
+        work,
+        committer,
+        stop,
+        sink,
+        ..
+    } = *stage;
+    let Some(queue) = committer.queue() else {
+        return;
+    };
+    let mut records = Vec::new();
+    for e in enumerated {
+        let (Outcome::Planned(planned), Some(mailbox)) = (&e.outcome, e.id) else {
+            continue;
+        };
+        for (uid, reason) in closing.skipped.get(&mailbox).into_iter().flatten() {
+            let remote = uid.map(|uid| RemoteId::Imap {
+                uidvalidity: planned.uidvalidity,
+                uid,
+            });
+            sink.event(Event::Skipped {
+                mailbox: e.seen.name.clone(),
+                remote: remote
+                    .as_ref()
+                    .map_or_else(|| "?".to_owned(), ToString::to_string),
+                reason: reason.clone(),
+            });
+            records.push(Record::Skip(Skip {
+                mailbox,
+                remote,
+                reason: reason.clone(),
+                accepted: None,
+            }));
+        }
+        // A message that has left may be back, if the server was mistaken. A checkpoint that
+        // counts it would leave the mailbox alone for ever.
+        let left = planned.plan.left > 0 || closing.left.contains_key(&mailbox);
+        let complete = !left && !closing.skipped.contains_key(&mailbox);
+        if complete && work.batches_left() == 0 && !stop.is_requested() {
+            records.extend(checkpoint(request, planned, mailbox).map(Record::Checkpoint));
+        }
+    }
+    for record in records {
+        // A closed queue means the committer failed, and its error ends the run.
+        if queue.record(record).is_err() {
+            return;
+        }
+    }
+}
+
+fn checkpoint(request: &Request, planned: &Planned, mailbox: MailboxId) -> Option<Checkpoint> {
+    let checkpoint = Checkpoint {
+        mailbox,
+        uidvalidity: planned.status.uidvalidity?,
+        uidnext: planned.status.uidnext?,
+        messages: planned.exists,
+        highestmodseq: planned.status.highestmodseq,
+        excluded: planned.plan.excluded,
+        fingerprint: request.selection.fingerprint(),
+    };
+    // Recorded only when it changed or settles skips, so that a quiet run adds nothing.
+    (planned.open_skips && planned.plan.excluded == 0
+        || planned.previous.as_ref() != Some(&checkpoint))
+    .then_some(checkpoint)
+}
+
+/// Fills in what was stored, linked, left and skipped.
+pub(super) fn tally(
+    report: &mut BackupReport,
+    enumerated: &[Enumerated],
+    committed: &Committed,
+    closing: &Closing,
+) {
+    for (mailbox, e) in report.mailboxes.iter_mut().zip(enumerated) {
+        let Some(id) = &e.id else { continue };
+        let (stored, linked) = committed.mailboxes.get(id).copied().unwrap_or_default();
+        mailbox.tally.stored = stored;
+        mailbox.tally.linked = linked;
+        mailbox.tally.left += closing.left.get(id).copied().unwrap_or(0);
+        let Outcome::Planned(planned) = &e.outcome else {
+            continue;
+        };
+        for (uid, reason) in closing.skipped.get(id).into_iter().flatten() {
+            mailbox.tally.skipped += 1;
+            let remote = uid.map_or_else(
+                || "?".to_owned(),
+                |uid| format!("{}:{uid}", planned.uidvalidity),
+            );
+            report.skipped.push(SkippedMessage {
+                mailbox: e.seen.name.clone(),
+                remote,
+                reason: reason.clone(),
+            });
+        }
+    }
+    add_up(report);
+}

@@ -1,0 +1,327 @@
+//! Journal records become rows. The only code that writes to the catalog.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::file::set_position;
+use super::{Catalog, CatalogError};
+use crate::archive::LogPosition;
+use crate::archive::format::{Damaged, Departure, FlagChange, Moved, Record, Seal};
+use crate::model::{
+    Account, Checkpoint, ContentId, Evidence, Flags, Job, LineEnds, Location, Mailbox, Placement,
+    RemoteId, RunReport, Skip, StoredContent,
+};
+
+impl Catalog {
+    /// Applies the records of one journal frame, and the frame's end as the new position, in
+    /// one transaction.
+    ///
+    /// # Errors
+    /// SQLite's; nothing of the frame is then applied.
+    pub fn apply(
+        &mut self,
+        archive: &str,
+        run: u32,
+        at: &str,
+        records: &[Record],
+        end: LogPosition,
+    ) -> Result<(), CatalogError> {
+        let path = self.path.clone();
+        let mut apply = || -> rusqlite::Result<()> {
+            let tx = self.db.transaction()?;
+            let mut applier = Applier {
+                tx: &tx,
+                run,
+                at,
+                segments: HashMap::new(),
+                flags: HashMap::new(),
+                last: None,
+            };
+            for record in records {
+                applier.record(record)?;
+            }
+            set_position(&tx, archive, end)?;
+            tx.commit()
+        };
+        apply().map_err(|source| CatalogError { path, source })
+    }
+}
+
+struct Applier<'a> {
+    tx: &'a Transaction<'a>,
+    run: u32,
+    at: &'a str,
+    segments: HashMap<String, i64>,
+    flags: HashMap<Flags, i64>,
+    /// The content stored last: most placements follow their `store`.
+    last: Option<(ContentId, i64)>,
+}
+
+impl Applier<'_> {
+    fn record(&mut self, record: &Record) -> rusqlite::Result<()> {
+        match record {
+            Record::Account(account) => self.account(account),
+            Record::Mailbox(mailbox) => self.mailbox(mailbox),
+            Record::Job(job) => self.job(job),
+            Record::Run(run) => self.run_report(run),
+            Record::Store(content) => self.store(content),
+            Record::Place(placement) => self.place(placement),
+            Record::Flags(change) => self.flag_change(change),
+            Record::Gone(departure) => self.gone(departure),
+            Record::Skip(skip) => self.skip(skip),
+            Record::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
+            Record::Seal(seal) => self.seal(seal),
+            Record::Moved(moved) => self.moved(moved),
+            Record::Damaged(damaged) => self.damaged(damaged),
+        }
+    }
+
+    fn account(&self, account: &Account) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached("INSERT OR REPLACE INTO accounts (id, name, aliases, folder) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((account.id.0, &account.name, account.aliases.join("\n"), &account.folder))?;
+        Ok(())
+    }
+
+    fn mailbox(&self, m: &Mailbox) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO mailboxes (id, account, name, wire, separator, folder, uidvalidity, special_use, subscribed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                m.id.0,
+                m.account.0,
+                m.name,
+                m.wire,
+                m.separator.map(String::from),
+                m.folder,
+                m.uidvalidity,
+                m.special_use,
+                m.subscribed
+            ])?;
+        Ok(())
+    }
+
+    fn job(&self, job: &Job) -> rusqlite::Result<()> {
+        let state = serde_json::to_value(job.state)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        let record = serde_json::to_string(job).unwrap_or_default();
+        self.tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO jobs (id, account, state, record) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((job.id, job.account.0, state, record))?;
+        Ok(())
+    }
+
+    fn run_report(&self, run: &RunReport) -> rusqlite::Result<()> {
+        let record = serde_json::to_string(run).unwrap_or_default();
+        self.tx
+            .prepare_cached("INSERT OR REPLACE INTO runs (id, record) VALUES (?1, ?2)")?
+            .execute((run.id, record))?;
+        Ok(())
+    }
+
+    fn segment(&mut self, path: &str, frame: u64) -> rusqlite::Result<i64> {
+        let known = self.segments.get(path).copied();
+        // Within a frame of the journal, records of one segment come in its order.
+        let id = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO segments (path, last_frame) VALUES (?1, ?2)
+                 ON CONFLICT (path) DO UPDATE SET last_frame = max(last_frame, ?2) RETURNING id",
+            )?
+            .query_row((path, frame), |row| row.get(0))?;
+        if known.is_none() {
+            self.segments.insert(path.to_owned(), id);
+        }
+        Ok(id)
+    }
+
+    fn store(&mut self, content: &StoredContent) -> rusqlite::Result<()> {
+        let Location {
+            segment,
+            frame,
+            pos,
+            size,
+        } = &content.at;
+        let segment = self.segment(segment, *frame)?;
+        // A content that was found damaged may be stored again: the new copy takes over.
+        let no = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO contents (id, len, raw, head, segment, frame, pos, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (id) DO UPDATE SET segment = ?5, frame = ?6, pos = ?7, size = ?8, damaged = NULL
+                 RETURNING no",
+            )?
+            .query_row(
+                params![content.id.as_bytes(), content.len, content.eol == LineEnds::Raw, content.head, segment, frame, pos, size],
+                |row| row.get(0),
+            )?;
+        self.last = Some((content.id, no));
+        Ok(())
+    }
+
+    fn moved(&mut self, moved: &Moved) -> rusqlite::Result<()> {
+        let Location {
+            segment,
+            frame,
+            pos,
+            size,
+        } = &moved.at;
+        let segment = self.segment(segment, *frame)?;
+        self.tx
+            .prepare_cached(
+                "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5 WHERE id = ?1",
+            )?
+            .execute((moved.id.as_bytes(), segment, frame, pos, size))?;
+        Ok(())
+    }
+
+    fn damaged(&self, damaged: &Damaged) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached("UPDATE contents SET damaged = ?2 WHERE id = ?1")?
+            .execute((damaged.id.as_bytes(), &damaged.reason))?;
+        Ok(())
+    }
+
+    fn content_no(&mut self, id: ContentId) -> rusqlite::Result<Option<i64>> {
+        if let Some((last, no)) = self.last
+            && last == id
+        {
+            return Ok(Some(no));
+        }
+        self.tx
+            .prepare_cached("SELECT no FROM contents WHERE id = ?1")?
+            .query_row([id.as_bytes()], |row| row.get(0))
+            .optional()
+    }
+
+    fn flag_set(&mut self, flags: &Flags) -> rusqlite::Result<i64> {
+        if let Some(id) = self.flags.get(flags) {
+            return Ok(*id);
+        }
+        let text = serde_json::to_string(flags).unwrap_or_default();
+        self.tx
+            .prepare_cached("INSERT OR IGNORE INTO flag_sets (flags) VALUES (?1)")?
+            .execute([&text])?;
+        let id = self
+            .tx
+            .prepare_cached("SELECT id FROM flag_sets WHERE flags = ?1")?
+            .query_row([&text], |row| row.get(0))?;
+        self.flags.insert(flags.clone(), id);
+        Ok(id)
+    }
+
+    fn place(&mut self, p: &Placement) -> rusqlite::Result<()> {
+        // A placement of a content nobody stored cannot come from us; the verifier reports it.
+        let Some(content) = self.content_no(p.content)? else {
+            return Ok(());
+        };
+        let flags = self.flag_set(&p.flags)?;
+        let (uidvalidity, uid, uidl) = key(&p.remote);
+        self.tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO placements
+                 (mailbox, uidvalidity, uid, uidl, content, flags, date, zone, size, healed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                p.mailbox.0,
+                uidvalidity,
+                uid,
+                uidl,
+                content,
+                flags,
+                p.date.map(|d| d.unix),
+                p.date.map_or(0, |d| d.offset_minutes),
+                p.size,
+                p.evidence == Evidence::Healed
+            ])?;
+        // What was skipped before and is held now is no skip any more.
+        self.tx
+            .prepare_cached("DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ?4")?
+            .execute((p.mailbox.0, uidvalidity, uid, uidl))?;
+        Ok(())
+    }
+
+    fn flag_change(&mut self, change: &FlagChange) -> rusqlite::Result<()> {
+        let flags = self.flag_set(&change.flags)?;
+        let mut update = self
+            .tx
+            .prepare_cached("UPDATE placements SET flags = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''")?;
+        for uid in change.uids.iter() {
+            update.execute((change.mailbox.0, change.uidvalidity, uid, flags))?;
+        }
+        Ok(())
+    }
+
+    fn gone(&self, gone: &Departure) -> rusqlite::Result<()> {
+        let mut update = self
+            .tx
+            .prepare_cached("UPDATE placements SET gone = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''")?;
+        let mut forget = self.tx.prepare_cached(
+            "DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''",
+        )?;
+        for uid in gone.uids.iter() {
+            update.execute((gone.mailbox.0, gone.uidvalidity, uid, self.run.max(1)))?;
+            forget.execute((gone.mailbox.0, gone.uidvalidity, uid))?;
+        }
+        Ok(())
+    }
+
+    fn skip(&self, skip: &Skip) -> rusqlite::Result<()> {
+        let (uidvalidity, uid, uidl) = skip.remote.as_ref().map_or((0, 0, ""), key);
+        self.tx
+            .prepare_cached(
+                "INSERT INTO skips (mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?7)
+                 ON CONFLICT (mailbox, uidvalidity, uid, uidl) DO UPDATE SET
+                     reason = ?5, last = ?6, accepted = ?7,
+                     tries = tries + (?7 IS NULL)",
+            )?
+            .execute(params![skip.mailbox.0, uidvalidity, uid, uidl, skip.reason, self.at, skip.accepted])?;
+        Ok(())
+    }
+
+    fn checkpoint(&self, c: &Checkpoint) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT OR REPLACE INTO checkpoints (mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, fingerprint)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.fingerprint])?;
+        // Everything the mailbox was seen to hold is held: a message that was only counted has
+        // turned up or gone, and one that was skipped and is not held has left. What a filter
+        // excludes may be there still; under another UIDVALIDITY nothing is.
+        self.tx
+            .prepare_cached(
+                "DELETE FROM skips WHERE mailbox = ?1 AND uidl = ''
+                 AND (uid = 0 OR (accepted IS NULL AND (uidvalidity <> ?2 OR ?3 = 0)))",
+            )?
+            .execute((c.mailbox.0, c.uidvalidity, c.excluded))?;
+        Ok(())
+    }
+
+    fn seal(&self, seal: &Seal) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO segments (path, last_frame, sealed) VALUES (?1, 0, 1)
+                 ON CONFLICT (path) DO UPDATE SET sealed = 1",
+            )?
+            .execute([&seal.segment])?;
+        Ok(())
+    }
+}
+
+/// The columns of a remote id.
+fn key(remote: &RemoteId) -> (u32, u32, &str) {
+    match remote {
+        RemoteId::Imap { uidvalidity, uid } => (*uidvalidity, *uid, ""),
+        RemoteId::Pop { uidl } => (0, 0, uidl),
+    }
+}

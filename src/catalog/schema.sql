@@ -1,0 +1,116 @@
+-- The catalog's schema. Derived from journal and mail: another version is not migrated,
+-- it is rebuilt (see mod.rs, SCHEMA_VERSION).
+
+-- One row: the last journal frame that was applied.
+CREATE TABLE position (
+    only      INTEGER PRIMARY KEY CHECK (only = 1),
+    archive   TEXT    NOT NULL,
+    file      INTEGER NOT NULL,
+    "offset"  INTEGER NOT NULL,
+    hash      BLOB    NOT NULL,
+    "commit"  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE accounts (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL,
+    aliases TEXT NOT NULL,
+    folder  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE mailboxes (
+    id          INTEGER PRIMARY KEY,
+    account     INTEGER NOT NULL,
+    name        TEXT    NOT NULL,
+    wire        TEXT    NOT NULL,
+    separator   TEXT,
+    folder      TEXT    NOT NULL,
+    uidvalidity INTEGER,
+    special_use TEXT,
+    subscribed  INTEGER NOT NULL,
+    UNIQUE (account, wire)
+) STRICT;
+
+-- last_frame: where the last pair the journal knows of begins.
+CREATE TABLE segments (
+    id         INTEGER PRIMARY KEY,
+    path       TEXT    NOT NULL UNIQUE,
+    last_frame INTEGER NOT NULL,
+    sealed     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- A damaged content keeps its row, so that history stays readable, but counts as not held.
+CREATE TABLE contents (
+    no      INTEGER PRIMARY KEY,
+    id      BLOB    NOT NULL UNIQUE,
+    len     INTEGER NOT NULL,
+    raw     INTEGER NOT NULL,
+    head    TEXT,
+    segment INTEGER NOT NULL,
+    frame   INTEGER NOT NULL,
+    pos     INTEGER NOT NULL,
+    size    INTEGER NOT NULL,
+    damaged TEXT
+) STRICT;
+
+CREATE INDEX contents_damaged ON contents (no) WHERE damaged IS NOT NULL;
+
+CREATE TABLE flag_sets (
+    id    INTEGER PRIMARY KEY,
+    flags TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- uidl is '' for IMAP; uidvalidity and uid are 0 for POP3.
+-- gone: the run that found it gone, 0 while it is present.
+CREATE TABLE placements (
+    mailbox     INTEGER NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uid         INTEGER NOT NULL,
+    uidl        TEXT    NOT NULL DEFAULT '',
+    content     INTEGER NOT NULL,
+    flags       INTEGER NOT NULL,
+    date        INTEGER,
+    zone        INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    healed      INTEGER NOT NULL,
+    gone        INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (mailbox, uidvalidity, uid, uidl)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX placements_by_content ON placements (content);
+
+CREATE TABLE skips (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    mailbox     INTEGER NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uid         INTEGER NOT NULL,
+    uidl        TEXT    NOT NULL DEFAULT '',
+    reason      TEXT    NOT NULL,
+    tries       INTEGER NOT NULL,
+    first       TEXT    NOT NULL,
+    last        TEXT    NOT NULL,
+    accepted    TEXT,
+    UNIQUE (mailbox, uidvalidity, uid, uidl)
+) STRICT;
+
+CREATE TABLE checkpoints (
+    mailbox       INTEGER PRIMARY KEY,
+    uidvalidity   INTEGER NOT NULL,
+    uidnext       INTEGER NOT NULL,
+    messages      INTEGER NOT NULL,
+    highestmodseq INTEGER,
+    excluded      INTEGER NOT NULL,
+    fingerprint   TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE jobs (
+    id      INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL,
+    state   TEXT    NOT NULL,
+    record  TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE runs (
+    id     INTEGER PRIMARY KEY,
+    record TEXT    NOT NULL
+) STRICT;

@@ -1,0 +1,109 @@
+//! Placements: what was where, with which flags.
+
+use rusqlite::Row;
+
+use super::{PlacementRow, remote, stored};
+use crate::catalog::{Catalog, CatalogError};
+use crate::model::{ContentId, Evidence, Flags, Held, InternalDate, MailboxId};
+
+const PLACEMENT_COLUMNS: &str =
+    "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, p.gone,
+     c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size
+     FROM placements p JOIN contents c ON c.no = p.content JOIN segments s ON s.id = c.segment
+     JOIN flag_sets f ON f.id = p.flags";
+
+impl Catalog {
+    /// Hands the placements of one UIDVALIDITY to `each`, in UID order.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn held(
+        &self,
+        mailbox: MailboxId,
+        uidvalidity: u32,
+        mut each: impl FnMut(Held),
+    ) -> Result<(), CatalogError> {
+        let mut query = || -> rusqlite::Result<()> {
+            let mut statement = self.db.prepare_cached(
+                "SELECT p.uid, p.flags, p.size, p.date, p.gone, c.damaged IS NOT NULL
+                 FROM placements p JOIN contents c ON c.no = p.content
+                 WHERE p.mailbox = ?1 AND p.uidvalidity = ?2 AND p.uidl = '' ORDER BY p.uid",
+            )?;
+            let mut rows = statement.query((mailbox.0, uidvalidity))?;
+            while let Some(row) = rows.next()? {
+                each(Held {
+                    uid: row.get(0)?,
+                    flags: row.get(1)?,
+                    size: row.get(2)?,
+                    date: row.get(3)?,
+                    gone: row.get::<_, i64>(4)? != 0,
+                    damaged: row.get(5)?,
+                });
+            }
+            Ok(())
+        };
+        query().map_err(|e| self.error(e))
+    }
+
+    /// The catalog's number of a flag set; `None` when no placement ever had it.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn flag_set(&self, flags: &Flags) -> Result<Option<i64>, CatalogError> {
+        let text = serde_json::to_string(flags).unwrap_or_default();
+        self.row("SELECT id FROM flag_sets WHERE flags = ?1", [text], |row| {
+            row.get(0)
+        })
+    }
+
+    /// Placements of a mailbox, present ones or all, by date.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn placements(
+        &self,
+        mailbox: MailboxId,
+        gone_too: bool,
+    ) -> Result<Vec<PlacementRow>, CatalogError> {
+        let sql = format!(
+            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND (?2 OR p.gone = 0)
+             ORDER BY p.date, p.uidvalidity, p.uid, p.uidl"
+        );
+        self.rows(&sql, (mailbox.0, gone_too), placement)
+    }
+
+    /// All placements of a content.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn placements_of(&self, id: ContentId) -> Result<Vec<PlacementRow>, CatalogError> {
+        let sql = format!(
+            "SELECT {PLACEMENT_COLUMNS} WHERE c.id = ?1 ORDER BY p.mailbox, p.uidvalidity, p.uid, p.uidl"
+        );
+        self.rows(&sql, [id.as_bytes()], placement)
+    }
+}
+
+fn placement(row: &Row<'_>) -> rusqlite::Result<PlacementRow> {
+    let flags: String = row.get(4)?;
+    let zone: i16 = row.get(6)?;
+    let healed: bool = row.get(7)?;
+    Ok(PlacementRow {
+        mailbox: MailboxId(row.get(0)?),
+        remote: remote(row.get(1)?, row.get(2)?, row.get(3)?),
+        flags: serde_json::from_str(&flags).unwrap_or_default(),
+        date: row.get::<_, Option<i64>>(5)?.map(|unix| InternalDate {
+            unix,
+            offset_minutes: zone,
+        }),
+        evidence: if healed {
+            Evidence::Healed
+        } else {
+            Evidence::Bytes
+        },
+        gone: row.get::<_, i64>(8)? != 0,
+        content: stored(row, 9)?,
+        damaged: row.get(17)?,
+        size: row.get(18)?,
+    })
+}

@@ -1,0 +1,127 @@
+//! Questions to the catalog.
+
+mod contents;
+mod mailboxes;
+mod messages;
+mod work;
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Catalog, CatalogError};
+use crate::model::{
+    ContentId, Evidence, Flags, InternalDate, LineEnds, Location, MailboxId, RemoteId,
+    StoredContent,
+};
+
+/// A placement with its content, for lists and exports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlacementRow {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The server's name for it.
+    pub remote: RemoteId,
+    /// Flags and keywords.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub date: Option<InternalDate>,
+    /// RFC822.SIZE as it was reported, in bytes.
+    pub size: u32,
+    /// How sure the placement is.
+    pub evidence: Evidence,
+    /// No longer on the server.
+    pub gone: bool,
+    /// The content and where it lies.
+    pub content: StoredContent,
+    /// Why the content is lost, if it is.
+    pub damaged: Option<String>,
+}
+
+/// What the archive holds of one mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MailboxTotals {
+    /// Messages present.
+    pub present: u64,
+    /// Bytes of those on the wire.
+    pub bytes: u64,
+    /// Messages that have left.
+    pub gone: u64,
+    /// Open skips.
+    pub skipped: u64,
+}
+
+/// A skip with its history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SkipRow {
+    /// Its number, for `--accept`.
+    pub id: i64,
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The server's name for the message; `None` if it was never listed.
+    pub remote: Option<RemoteId>,
+    /// What went wrong last.
+    pub reason: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// RFC 3339, UTC.
+    pub first: String,
+    /// RFC 3339, UTC.
+    pub last: String,
+    /// A person's note, if the loss was accepted.
+    pub accepted: Option<String>,
+}
+
+impl Catalog {
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, CatalogError> {
+        let query = || {
+            self.db
+                .prepare_cached(sql)?
+                .query_map(params, |row| read(row))?
+                .collect::<rusqlite::Result<Vec<T>>>()
+        };
+        query().map_err(|e| self.error(e))
+    }
+
+    fn row<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, CatalogError> {
+        let query = || {
+            self.db
+                .prepare_cached(sql)?
+                .query_row(params, |row| read(row))
+                .optional()
+        };
+        query().map_err(|e| self.error(e))
+    }
+}
+
+fn remote(uidvalidity: u32, uid: u32, uidl: String) -> RemoteId {
+    if uidl.is_empty() {
+        RemoteId::Imap { uidvalidity, uid }
+    } else {
+        RemoteId::Pop { uidl }
+    }
+}
+
+fn stored(row: &Row<'_>, from: usize) -> rusqlite::Result<StoredContent> {
+    let raw: bool = row.get(from + 2)?;
+    Ok(StoredContent {
+        id: ContentId::from_bytes(row.get(from)?),
+        len: row.get(from + 1)?,
+        eol: if raw { LineEnds::Raw } else { LineEnds::Crlf },
+        head: row.get(from + 3)?,
+        at: Location {
+            segment: row.get(from + 4)?,
+            frame: row.get(from + 5)?,
+            pos: row.get(from + 6)?,
+            size: row.get(from + 7)?,
+        },
+    })
+}

@@ -1,0 +1,285 @@
+//! The command line, as clap sees it. The help texts are the doc comments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
+///
+/// mailstow takes mail out of a server over IMAP and keeps it in a compressed archive. The
+/// source is only read: nothing is marked, moved or deleted. Run the same command again and
+/// only what is new is fetched; interrupt it at any time and run it again.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mailstow",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  mailstow backup imaps://you@example.com@imap.zoho.com --to ~/mail
+  mailstow status ~/mail
+  mailstow ls ~/mail INBOX
+  mailstow verify ~/mail
+  mailstow export ~/mail --format mbox --to ~/mail-as-mbox
+
+Exit codes:
+  0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
+  add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
+  8 archive locked · 129/130/143 ended by a signal, archive consistent")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How to say things.
+#[derive(Debug, Args, Clone, Default)]
+pub(crate) struct OutputArgs {
+    /// Print one JSON object per event; the last one is the report
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing unless the exit code is not 0
+    #[arg(short, long, global = true, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+    /// Say more; twice for debugging (never shows passwords)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Back up accounts into an archive; run again, it fetches only what is new
+    Backup(BackupArgs),
+    /// Show what a backup would do, and keep it as a job that `resume` can run
+    Plan(BackupArgs),
+    /// Go on with an interrupted or planned job
+    Resume(ResumeArgs),
+    /// List the jobs of an archive and how far they have come
+    Jobs(ArchiveArgs),
+    /// Show what an archive holds, when it was last complete, and what is missing
+    Status(ArchiveArgs),
+    /// List messages that could not be archived, and why
+    Skips(SkipsArgs),
+    /// List mailboxes, or the messages of one
+    Ls(LsArgs),
+    /// Show one message: where it is kept, where it was seen, and its header
+    Show(ShowArgs),
+    /// Re-read and re-hash everything, and check journal and catalog
+    Verify(VerifyArgs),
+    /// Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
+    Export(ExportArgs),
+    /// Salvage a damaged archive onto a new one; the damaged one is not touched
+    Recover(RecoverArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Account to back up, such as imaps://you@example.com@imap.example.com (can be repeated)
+    ///
+    /// imaps:// is TLS on port 993. imap:// is port 143 and upgraded by STARTTLS, without
+    /// which mailstow goes no further, except to this machine. The user name may hold an @.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Archive to write to; made if it does not exist
+    #[arg(long, value_name = "ARCHIVE")]
+    pub(crate) to: PathBuf,
+    /// Show what would be done and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Name of the account in the archive [default: the address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) archive: CatalogArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct SelectionArgs {
+    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
+    #[arg(long = "mailbox", value_name = "GLOB")]
+    pub(crate) mailboxes: Vec<String>,
+    /// Leave out mailboxes that match (can be repeated)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Only messages that arrived on this day or later (YYYY-MM-DD, or RFC 3339)
+    #[arg(long, value_name = "DATE", value_parser = super::values::date)]
+    pub(crate) since: Option<i64>,
+    /// Only messages that arrived before this day
+    #[arg(long, value_name = "DATE", value_parser = super::values::date)]
+    pub(crate) before: Option<i64>,
+    /// Only messages of at most this size, such as 25M
+    #[arg(long, value_name = "SIZE", value_parser = super::values::size)]
+    pub(crate) max_size: Option<u64>,
+}
+
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// Connections at once [default: what the server is known to bear, usually 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) connections: Option<u8>,
+    /// Receive at most this many bytes per second, such as 2M
+    #[arg(long, value_name = "RATE", value_parser = super::values::size)]
+    pub(crate) limit_rate: Option<u64>,
+    /// Trust the certificates of this PEM file and no others
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_fingerprint")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Trust exactly the certificate with this SHA-256, also a self-signed one
+    #[arg(long, value_name = "HEX")]
+    pub(crate) tls_fingerprint: Option<String>,
+    /// Go on without TLS where the server offers none: everybody on the way can read along
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Password")]
+pub(crate) struct PasswordArgs {
+    /// Take the password from the first line this shell command prints
+    ///
+    /// It finds user and server in $MAILSTOW_USER and $MAILSTOW_HOST. Without it the password
+    /// is taken from $MAILSTOW_PASSWORD, or asked for at the terminal.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) password_command: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Archive")]
+pub(crate) struct CatalogArgs {
+    /// Keep the catalog in this file, for an archive on a network share
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalog: Option<PathBuf>,
+    /// Wait until another run on the archive has ended, instead of exiting with 8
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The archive
+    pub(crate) archive: PathBuf,
+    /// Number of the job [default: every open one]
+    pub(crate) job: Option<u32>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) catalog: CatalogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArchiveArgs {
+    /// The archive
+    pub(crate) archive: PathBuf,
+    /// The catalog, if it is not kept in the archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalog: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SkipsArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Accept the loss of this message for good, with a reason for the record
+    #[arg(long, num_args = 2, value_names = ["ID", "REASON"])]
+    pub(crate) accept: Option<Vec<String>>,
+    /// Show accepted ones as well
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Mailbox to list [default: list the mailboxes]
+    pub(crate) mailbox: Option<String>,
+    /// Only this account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    /// Messages that have left the mailbox as well
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Content id of the message, or at least 6 digits it begins with
+    pub(crate) id: String,
+    /// Write the message itself to standard output, byte for byte
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Re-hash only this share of the mail, such as 10%; the structure is always checked whole
+    #[arg(long, value_name = "PERCENT", value_parser = super::values::percent)]
+    pub(crate) sample: Option<f64>,
+}
+
+/// Kinds of files an export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One mbox file per mailbox (mboxrd)
+    Mbox,
+    /// A Maildir++ with flags in the names
+    Maildir,
+    /// One file per message
+    Eml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub(crate) format: Format,
+    /// Folder to write to; must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Only this account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
+    #[arg(long = "mailbox", value_name = "GLOB")]
+    pub(crate) mailboxes: Vec<String>,
+    /// Leave out mailboxes that match (can be repeated)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Messages that have left their mailbox as well
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// The damaged archive
+    pub(crate) archive: PathBuf,
+    /// New archive to make
+    #[arg(long, value_name = "ARCHIVE")]
+    pub(crate) to: PathBuf,
+}

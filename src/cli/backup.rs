@@ -1,0 +1,264 @@
+//! `mailstow backup` and `mailstow plan`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailstow::backup::{self, BackupError, Request, Stop};
+use mailstow::durable::LockError;
+use mailstow::event::{Event, Sink};
+use mailstow::imap::Credentials;
+use mailstow::model::Selection;
+use mailstow::report::{BackupReport, Ending};
+use mailstow::source::ImapSource;
+use mailstow::store::{OpenOptions, StoreError};
+
+use super::args::{BackupArgs, CatalogArgs, ConnectionArgs, PasswordArgs};
+use super::failure::{CommandError, exit};
+use super::output::Output;
+use super::report;
+use super::signals::Signals;
+use super::source_arg::{SourceUrl, net_options, password};
+use super::text;
+
+/// What to do about each account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Run,
+    Plan,
+    DryRun,
+}
+
+pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, CommandError> {
+    if args.account.is_some() && args.sources.len() > 1 {
+        return Err(CommandError::usage(
+            "--account names one account, but several sources are given".to_owned(),
+        ));
+    }
+    let urls = args
+        .sources
+        .iter()
+        .map(|s| SourceUrl::parse(s, &args.connection))
+        .collect::<Result<Vec<_>, _>>()?;
+    let selection = selection(args)?;
+    let mut requests = Vec::new();
+    for url in &urls {
+        let source = imap_source(url, &args.connection, &args.password, urls.len() == 1)?;
+        requests.push(Request {
+            archive: args.to.clone(),
+            open: OpenOptions {
+                create: true,
+                catalog: args.archive.catalog.clone(),
+                ..OpenOptions::default()
+            },
+            source,
+            account: args.account.clone().unwrap_or_else(|| url.account()),
+            source_text: url.text.clone(),
+            selection: selection.clone(),
+            plan_only: plan,
+            job: None,
+        });
+    }
+    let mode = if args.dry_run {
+        Mode::DryRun
+    } else if plan {
+        Mode::Plan
+    } else {
+        Mode::Run
+    };
+    run_all(&requests, mode, &args.archive, output)
+}
+
+fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
+    let s = &args.selection;
+    if s.since
+        .zip(s.before)
+        .is_some_and(|(since, before)| since >= before)
+    {
+        return Err(CommandError::usage(
+            "no message can arrive on or after --since and before --before".to_owned(),
+        ));
+    }
+    Ok(Selection {
+        mailboxes: s.mailboxes.clone(),
+        exclude: s.exclude.clone(),
+        since: s.since,
+        before: s.before,
+        max_size: s.max_size,
+    })
+}
+
+pub(crate) fn imap_source(
+    url: &SourceUrl,
+    connection: &ConnectionArgs,
+    args: &PasswordArgs,
+    only: bool,
+) -> Result<ImapSource, CommandError> {
+    Ok(ImapSource {
+        endpoint: url.endpoint.clone(),
+        net: net_options(connection)?,
+        credentials: Credentials {
+            user: url.user.clone(),
+            secret: password(url, args, only)?,
+        },
+        connections: connection.connections.map(usize::from),
+    })
+}
+
+/// Works on one account after the other; the failure of one does not stop the others, and
+/// the gravest exit code counts.
+pub(crate) fn run_all(
+    requests: &[Request],
+    mode: Mode,
+    catalog: &CatalogArgs,
+    output: &Output,
+) -> Result<u8, CommandError> {
+    // One thread for the network: committer and compressors have threads of their own, and a
+    // second one here would cost more memory than it saves time.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CommandError::internal(format!("cannot start: {e}")))?;
+    runtime.block_on(async {
+        let signals = Signals::watch()
+            .map_err(|e| CommandError::internal(format!("cannot watch for signals: {e}")))?;
+        let mut gravest = 0;
+        for request in requests {
+            let code = match one(request, mode, catalog, output, &signals).await {
+                Ok(code) => code,
+                Err(error) => {
+                    output.error(&error);
+                    error.exit()
+                }
+            };
+            gravest = graver(gravest, code);
+            if signals.stop().is_requested() {
+                break;
+            }
+        }
+        Ok(gravest)
+    })
+}
+
+async fn one(
+    request: &Request,
+    mode: Mode,
+    catalog: &CatalogArgs,
+    output: &Output,
+    signals: &Signals,
+) -> Result<u8, CommandError> {
+    let sink = output.sink();
+    signals.say_through(Some(Arc::clone(&sink)));
+    let result = if mode == Mode::DryRun {
+        backup::dry_run(request, Arc::clone(&sink), signals.stop()).await
+    } else {
+        run_when_free(request, &sink, signals.stop(), catalog.wait).await
+    };
+    // The bars go before the words come.
+    signals.say_through(None);
+    drop(sink);
+    let archive = quoted(&request.archive);
+    match result {
+        Ok(done) => {
+            let code = exit_code(&done, mode, signals);
+            let words = if mode == Mode::Run {
+                report::backup(&done, &archive)
+            } else {
+                report::plan(&done, &archive, mode == Mode::Plan)
+            };
+            output.result("report", &done, &words, code);
+            Ok(code)
+        }
+        Err(error) => {
+            let error = CommandError::from(error);
+            Err(match signals.exit() {
+                Some(code) => error.with_exit(code),
+                None => error,
+            })
+        }
+    }
+}
+
+async fn run_when_free(
+    request: &Request,
+    sink: &Arc<dyn Sink>,
+    stop: &Stop,
+    wait: bool,
+) -> Result<BackupReport, BackupError> {
+    let mut told = false;
+    loop {
+        match backup::run(request, Arc::clone(sink), stop).await {
+            Err(BackupError::Store(StoreError::Lock {
+                source: LockError::Held,
+                ..
+            })) if wait && !stop.is_requested() => {
+                if !std::mem::replace(&mut told, true) {
+                    sink.event(Event::Waiting);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.requested() => {}
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn exit_code(report: &BackupReport, mode: Mode, signals: &Signals) -> u8 {
+    match mode {
+        Mode::Run => match signals.exit() {
+            Some(code) if report.ending == Ending::Interrupted => code,
+            _ => report.exit(),
+        },
+        // A plan leaves messages to be fetched; only what cannot even be planned is a defect.
+        Mode::Plan | Mode::DryRun => {
+            let defect =
+                report.mailboxes.iter().any(|m| m.problem.is_some()) || !report.warnings.is_empty();
+            if defect { exit::PARTIAL } else { 0 }
+        }
+    }
+}
+
+/// Which of two exit codes counts: a signal first, then damage, then what ended a run, then
+/// what was left out.
+fn graver(a: u8, b: u8) -> u8 {
+    let rank = |code: u8| match code {
+        128.. => 9,
+        exit::DAMAGED => 8,
+        exit::INTERNAL => 7,
+        exit::LOCKED => 6,
+        exit::CONFIGURATION => 5,
+        exit::USAGE => 4,
+        exit::SIGN_IN => 3,
+        exit::NETWORK => 2,
+        exit::PARTIAL => 1,
+        _ => 0,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+/// A path as one would type it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let shown = text::escaped(&path.display().to_string());
+    if shown
+        .chars()
+        .any(|c| c.is_whitespace() || "'\"$&;()*?".contains(c))
+    {
+        format!("'{}'", shown.replace('\'', "'\\''"))
+    } else {
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_exit_code_counts() {
+        assert_eq!([0, 3, 6, 5, 3].into_iter().fold(0, graver), 5);
+        assert_eq!([7, 130, 3].into_iter().fold(0, graver), 130);
+        assert_eq!(quoted(Path::new("/a b")), "'/a b'");
+    }
+}

@@ -1,0 +1,69 @@
+//! `mailstow jobs`.
+
+use std::collections::HashSet;
+
+use mailstow::model::{Job, JobState};
+use mailstow::store::{Reader, StoreError};
+use serde_json::json;
+
+use super::args::ArchiveArgs;
+use super::failure::CommandError;
+use super::output::Output;
+use super::text::{bytes, escaped, table};
+
+pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandError> {
+    let reader = Reader::open(&args.archive, args.catalog.as_deref())?;
+    let jobs = reader.catalog().jobs().map_err(StoreError::from)?;
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for job in &jobs {
+        let planned: u64 = job.mailboxes.iter().map(|m| m.fetch.len()).sum();
+        let size: u64 = job.mailboxes.iter().map(|m| m.bytes).sum();
+        let done = done(&reader, job)?;
+        let state = match job.state {
+            JobState::Open => "open",
+            JobState::Done => "done",
+            JobState::Superseded => "superseded",
+        };
+        rows.push(vec![
+            job.id.to_string(),
+            state.to_owned(),
+            job.created.clone(),
+            format!("{done}/{planned}"),
+            bytes(size),
+            escaped(&job.source),
+        ]);
+        values.push(json!({"id": job.id, "state": state, "created": job.created, "source": job.source, "planned": planned, "held": done, "bytes": size}));
+    }
+    let words = if rows.is_empty() {
+        "no jobs".to_owned()
+    } else {
+        table(
+            &["job", "state", "planned at", "messages", "size", "source"],
+            &rows,
+        )
+    };
+    output.result("jobs", &json!({ "jobs": values }), &words, 0);
+    Ok(0)
+}
+
+/// How many of a job's messages are held by now: progress is what is stored.
+fn done(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
+    let mut done = 0;
+    for mailbox in &job.mailboxes {
+        let mut held = HashSet::new();
+        let each = |row: mailstow::model::Held| {
+            held.insert(row.uid);
+        };
+        reader
+            .catalog()
+            .held(mailbox.mailbox, mailbox.uidvalidity, each)
+            .map_err(StoreError::from)?;
+        done += mailbox
+            .fetch
+            .iter()
+            .filter(|uid| held.contains(uid))
+            .count() as u64;
+    }
+    Ok(done)
+}

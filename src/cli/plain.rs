@@ -1,0 +1,151 @@
+//! Progress in a pipe or under cron: what matters at once, and one line every 10 seconds.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mailstow::event::{Event, Sink};
+
+use super::text::{bytes, count, err, escaped};
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Writes plain lines to standard error.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    started: Instant,
+    last: Instant,
+    planned: (u64, u64),
+    fetched: (u64, u64),
+    mailbox: String,
+}
+
+impl Plain {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        let state = State {
+            started: now,
+            last: now,
+            planned: (0, 0),
+            fetched: (0, 0),
+            mailbox: String::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+}
+
+impl Sink for Plain {
+    fn event(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event {
+            Event::Planned {
+                messages, bytes, ..
+            } => state.planned = (*messages, *bytes),
+            Event::Mailbox { name, .. } => state.mailbox.clone_from(name),
+            Event::Fetched { bytes } => {
+                state.fetched.0 += 1;
+                state.fetched.1 += bytes;
+            }
+            _ => {}
+        }
+        if let Some(line) = at_once(&event) {
+            err(&line);
+        } else if state.last.elapsed() >= EVERY
+            && let Some(line) = state.line(&event)
+        {
+            state.last = Instant::now();
+            err(&line);
+        }
+    }
+}
+
+impl State {
+    fn line(&self, event: &Event) -> Option<String> {
+        match event {
+            Event::Fetched { .. } => {
+                let seconds = self.started.elapsed().as_secs().max(1);
+                Some(format!(
+                    "{} of {} messages, {} of {}, {}/s, in {}",
+                    self.fetched.0,
+                    self.planned.0,
+                    bytes(self.fetched.1),
+                    bytes(self.planned.1),
+                    bytes(self.fetched.1 / seconds),
+                    escaped(&self.mailbox)
+                ))
+            }
+            Event::Enumerating { done, total } => {
+                Some(format!("looked at {done} of {}", count(*total, "mailbox")))
+            }
+            Event::Progress { what, done, total } => {
+                Some(format!("{what}: {} of {}", bytes(*done), bytes(*total)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a person should see at once, in any kind of output.
+pub(super) fn at_once(event: &Event) -> Option<String> {
+    match event {
+        Event::Recovered {
+            adopted,
+            cut,
+            damaged,
+        } => {
+            let mut text = format!(
+                "the last run did not end in order: {} adopted, {} cut off",
+                count(*adopted, "message"),
+                bytes(*cut)
+            );
+            if *damaged > 0 {
+                text = format!(
+                    "{text}; {} found damaged, which will be fetched again if the server still has them",
+                    count(*damaged, "message")
+                );
+            }
+            Some(text)
+        }
+        Event::Resuming { job } => Some(format!("going on with job {job}")),
+        Event::Planned { messages: 0, .. } => Some("nothing new".to_owned()),
+        Event::Planned {
+            messages,
+            bytes: n,
+            mailboxes,
+        } => Some(format!(
+            "to fetch: {} ({}) from {}",
+            count(*messages, "message"),
+            bytes(*n),
+            count(*mailboxes, "mailbox")
+        )),
+        Event::Retrying {
+            reason,
+            wait_seconds,
+        } => Some(format!(
+            "{}; trying again in {wait_seconds} s",
+            escaped(reason)
+        )),
+        Event::Skipped {
+            mailbox,
+            remote,
+            reason,
+        } => Some(format!(
+            "skipped {} in {}: {}",
+            escaped(remote),
+            escaped(mailbox),
+            escaped(reason)
+        )),
+        Event::Waiting => Some("another run works on this archive; waiting for its end".to_owned()),
+        Event::Stopping => {
+            Some("stopping: committing what is there (once more to leave at once)".to_owned())
+        }
+        Event::Warning { text } => Some(format!("warning: {}", escaped(text))),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! Progress bars on a terminal. The only file that knows indicatif.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mailstow::event::{Event, Sink};
+
+use super::plain::at_once;
+use super::text::escaped;
+
+/// Draws an overall bar and the mailbox at work on standard error.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    multi: MultiProgress,
+    overall: ProgressBar,
+    detail: ProgressBar,
+    messages: Mutex<(u64, u64)>,
+}
+
+impl Bars {
+    pub(crate) fn new() -> Self {
+        let multi = MultiProgress::new();
+        let overall = multi.add(ProgressBar::new_spinner());
+        let detail = multi.add(ProgressBar::new_spinner());
+        overall.set_style(style("{spinner} {msg}"));
+        detail.set_style(style("  {msg}"));
+        overall.enable_steady_tick(Duration::from_millis(200));
+        Self {
+            multi,
+            overall,
+            detail,
+            messages: Mutex::new((0, 0)),
+        }
+    }
+
+    fn say(&self, line: String) {
+        // Above the bars; without a terminal it is simply not shown.
+        if let Err(error) = self.multi.println(line) {
+            tracing::debug!(%error, "cannot draw");
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+impl Sink for Bars {
+    fn event(&self, event: Event) {
+        if let Some(line) = at_once(&event) {
+            self.say(line);
+        }
+        match event {
+            Event::Enumerating { done, total } => self
+                .overall
+                .set_message(format!("looking at mailboxes: {done} of {total}")),
+            Event::Planned {
+                messages, bytes, ..
+            } if messages > 0 => {
+                *self.messages.lock().unwrap_or_else(PoisonError::into_inner) = (0, messages);
+                self.overall.set_length(bytes);
+                self.overall.set_style(style("{bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"));
+            }
+            Event::Mailbox { name, messages } => self
+                .detail
+                .set_message(format!("{}: {messages} to fetch", escaped(&name))),
+            Event::Fetched { bytes } => {
+                let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+                messages.0 += 1;
+                self.overall.inc(bytes);
+                if messages.0.is_multiple_of(64) || messages.0 == messages.1 {
+                    self.overall
+                        .set_message(format!("{} of {} messages", messages.0, messages.1));
+                }
+            }
+            Event::Progress { what, done, total } => {
+                self.overall.set_style(style(
+                    "{msg} {bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}",
+                ));
+                self.overall.set_length(total);
+                self.overall.set_message(what);
+                self.overall.set_position(done);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.overall.finish_and_clear();
+        self.detail.finish_and_clear();
+    }
+}

@@ -1,0 +1,156 @@
+//! Reports of backups in words.
+
+use mailstow::report::{BackupReport, Ending, MailboxReport};
+
+use super::text::{bytes, count, escaped, table};
+
+/// The report of a finished run.
+pub(crate) fn backup(report: &BackupReport, archive: &str) -> String {
+    let mut lines = vec![format!("{}:", escaped(&report.account))];
+    let head = [
+        "mailbox",
+        "on server",
+        "stored",
+        "linked",
+        "held",
+        "excluded",
+        "left",
+        "skipped",
+    ];
+    let row = |name: String, t: &mailstow::model::Tally| {
+        let numbers = [
+            t.exists, t.stored, t.linked, t.held, t.excluded, t.left, t.skipped,
+        ];
+        std::iter::once(name)
+            .chain(numbers.iter().map(ToString::to_string))
+            .collect::<Vec<_>>()
+    };
+    let mut rows: Vec<Vec<String>> = report
+        .mailboxes
+        .iter()
+        .map(|m| row(escaped(&m.name), &m.tally))
+        .collect();
+    if rows.len() != 1 {
+        rows.push(row("total".to_owned(), &report.total));
+    }
+    lines.push(table(&head, &rows));
+    problems(report, &mut lines);
+    lines.push(String::new());
+    lines.push(verdict(report, archive));
+    lines.join("\n")
+}
+
+/// What a backup would do.
+pub(crate) fn plan(report: &BackupReport, archive: &str, kept: bool) -> String {
+    let mut lines = vec![format!("{}:", escaped(&report.account))];
+    let new = |t: &mailstow::model::Tally| u64::from(t.exists).saturating_sub(t.sum());
+    let row = |name: String, t: &mailstow::model::Tally| {
+        vec![
+            name,
+            t.exists.to_string(),
+            t.held.to_string(),
+            t.excluded.to_string(),
+            new(t).to_string(),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = report
+        .mailboxes
+        .iter()
+        .map(|m| row(escaped(&m.name), &m.tally))
+        .collect();
+    if rows.len() != 1 {
+        rows.push(row("total".to_owned(), &report.total));
+    }
+    lines.push(table(
+        &["mailbox", "on server", "held", "excluded", "to fetch"],
+        &rows,
+    ));
+    problems(report, &mut lines);
+    if let Some(job) = report.job.filter(|_| kept) {
+        lines.push(format!(
+            "\nkept as job {job}; run it with: mailstow resume {archive} {job}"
+        ));
+    }
+    lines.join("\n")
+}
+
+fn problems(report: &BackupReport, lines: &mut Vec<String>) {
+    for mailbox in report
+        .mailboxes
+        .iter()
+        .filter(|m| m.problem.is_some() || !m.tally.adds_up())
+    {
+        lines.push(match &mailbox.problem {
+            Some(problem) => format!("! {}: {}", escaped(&mailbox.name), escaped(problem)),
+            None => missing(mailbox),
+        });
+    }
+    for skip in report.skipped.iter().take(20) {
+        lines.push(format!(
+            "! skipped {} in {}: {}",
+            skip.remote,
+            escaped(&skip.mailbox),
+            escaped(&skip.reason)
+        ));
+    }
+    if report.skipped.len() > 20 {
+        lines.push(format!(
+            "! and {} more; see: mailstow skips",
+            report.skipped.len() - 20
+        ));
+    }
+    for name in &report.unlisted {
+        lines.push(format!(
+            "  {} is no longer listed by the server; its mail stays in the archive",
+            escaped(name)
+        ));
+    }
+    lines.extend(report.warnings.iter().map(|w| format!("! {}", escaped(w))));
+}
+
+fn missing(mailbox: &MailboxReport) -> String {
+    let (exists, sum) = (u64::from(mailbox.tally.exists), mailbox.tally.sum());
+    if sum < exists {
+        format!(
+            "! {}: {} not fetched yet",
+            escaped(&mailbox.name),
+            count(exists - sum, "message")
+        )
+    } else {
+        format!(
+            "! {}: more messages than the server said there were",
+            escaped(&mailbox.name)
+        )
+    }
+}
+
+fn verdict(report: &BackupReport, archive: &str) -> String {
+    let stored = format!(
+        "{} stored, {} linked, {} fetched",
+        count(u64::from(report.total.stored), "message"),
+        report.total.linked,
+        bytes(report.bytes)
+    );
+    match report.ending {
+        Ending::Interrupted => format!(
+            "interrupted: {stored}; the archive is consistent.\nGo on with: mailstow resume {archive}"
+        ),
+        Ending::ServerLost => format!(
+            "the server was lost: {}\n{stored}; the archive is consistent.\nGo on with: mailstow resume {archive}",
+            escaped(report.error.as_deref().unwrap_or_default())
+        ),
+        Ending::Complete if report.damaged > 0 => format!(
+            "{stored}; but {} of the archive were found damaged. See: mailstow verify {archive}",
+            count(report.damaged, "message")
+        ),
+        Ending::Complete
+            if report.exit() == 0 && report.total.stored + report.total.linked == 0 =>
+        {
+            "complete: nothing new.".to_owned()
+        }
+        Ending::Complete if report.exit() == 0 => format!("complete: {stored}."),
+        Ending::Complete => format!(
+            "finished, but not everything is there: {stored}. See: mailstow skips {archive}"
+        ),
+    }
+}

@@ -1,0 +1,111 @@
+//! `mailstow show`.
+
+use mailstow::header;
+use mailstow::model::StoredContent;
+use mailstow::store::{Reader, StoreError};
+use serde_json::json;
+
+use super::args::ShowArgs;
+use super::failure::{CommandError, exit};
+use super::output::Output;
+use super::text::{bytes, escaped, out_bytes};
+
+pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> {
+    let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
+    let content = find(&reader, &args.id)?;
+    let damaged = |e: mailstow::archive::ReadError| {
+        CommandError::internal(e.to_string())
+            .with_exit(exit::DAMAGED)
+            .hint("the next backup fetches it again if the server still has it")
+    };
+    if args.raw {
+        let message = reader.mail().read_to_vec(&content).map_err(damaged)?;
+        // A reader that went away is no error of ours.
+        return match out_bytes(&message) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(CommandError::internal(format!("cannot write: {e}")))
+            }
+            _ => Ok(0),
+        };
+    }
+    let message = reader.mail().read_to_vec(&content).map_err(damaged)?;
+    let summary = header::summary(&message);
+    let mailboxes = reader.catalog().mailboxes(None).map_err(StoreError::from)?;
+    let mut lines = vec![
+        format!("content     {}", content.id),
+        format!("size        {} ({} bytes)", bytes(content.len), content.len),
+        format!(
+            "kept in     mail/{} at byte {}",
+            escaped(&content.at.segment),
+            content.at.frame
+        ),
+        format!("from        {}", escaped(&summary.from)),
+        format!("subject     {}", escaped(&summary.subject)),
+        format!(
+            "date        {}",
+            summary
+                .date
+                .map_or_else(|| "none".to_owned(), mailstow::clock::rfc3339)
+        ),
+        format!(
+            "message-id  {}",
+            escaped(summary.message_id.as_deref().unwrap_or("none"))
+        ),
+    ];
+    let mut places = Vec::new();
+    for row in reader
+        .catalog()
+        .placements_of(content.id)
+        .map_err(StoreError::from)?
+    {
+        let name = mailboxes
+            .iter()
+            .find(|m| m.id == row.mailbox)
+            .map(|m| m.name.clone())
+            .unwrap_or_default();
+        let flags: Vec<&str> = row.flags.iter().collect();
+        let date = row
+            .date
+            .map_or_else(|| "no date".to_owned(), |d| d.to_string());
+        let gone = if row.gone {
+            ", gone from the server"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "seen in     {} as {}, {date}, {}{gone}",
+            escaped(&name),
+            escaped(&row.remote.to_string()),
+            if flags.is_empty() {
+                "no flags".to_owned()
+            } else {
+                escaped(&flags.join(" "))
+            }
+        ));
+        places.push(json!({"mailbox": name, "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()), "flags": row.flags, "gone": row.gone}));
+    }
+    let value = json!({"content": content.id.to_string(), "size": content.len, "segment": content.at.segment, "from": summary.from, "subject": summary.subject, "message_id": summary.message_id, "placements": places});
+    output.result("message", &value, &lines.join("\n"), 0);
+    Ok(0)
+}
+
+fn find(reader: &Reader, id: &str) -> Result<StoredContent, CommandError> {
+    if id.len() < 6 || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(CommandError::usage(format!("`{id}` is no content id"))
+            .hint("mailstow ls ARCHIVE MAILBOX shows them in the first column"));
+    }
+    let mut found = reader
+        .catalog()
+        .contents_like(id, 2)
+        .map_err(StoreError::from)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(content), true) => Ok(content),
+        (Some(_), false) => Err(
+            CommandError::usage(format!("several messages begin with `{id}`"))
+                .hint("give more digits"),
+        ),
+        (None, _) => Err(CommandError::usage(format!(
+            "no message begins with `{id}`"
+        ))),
+    }
+}

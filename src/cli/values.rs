@@ -1,0 +1,70 @@
+//! Values on the command line: dates, sizes, shares.
+
+/// `YYYY-MM-DD` is the local midnight that begins the day; RFC 3339 is an instant.
+pub(crate) fn date(text: &str) -> Result<i64, String> {
+    if let Some(at) = mailstow::clock::parse_rfc3339(text) {
+        return Ok(at);
+    }
+    mailstow::clock::local_midnight(text)
+        .ok_or_else(|| "write it as YYYY-MM-DD or 2026-05-01T12:00:00Z".to_owned())
+}
+
+/// Bytes, with k, M, G, T for powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let bad = || "write it as a number of bytes, such as 500k, 25M or 1G".to_owned();
+    let trimmed = text.trim_end_matches(['B', 'b']).trim_end_matches('i');
+    let (digits, power) = match trimmed.char_indices().last() {
+        Some((at, 'k' | 'K')) => (trimmed.get(..at), 1u32),
+        Some((at, 'm' | 'M')) => (trimmed.get(..at), 2),
+        Some((at, 'g' | 'G')) => (trimmed.get(..at), 3),
+        Some((at, 't' | 'T')) => (trimmed.get(..at), 4),
+        _ => (Some(trimmed), 0),
+    };
+    let number: u64 = digits.unwrap_or_default().parse().map_err(|_| bad())?;
+    1024u64
+        .checked_pow(power)
+        .and_then(|unit| number.checked_mul(unit))
+        .filter(|n| *n > 0)
+        .ok_or_else(bad)
+}
+
+/// `10%` or `10`.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let share: f64 = text
+        .trim_end_matches('%')
+        .parse()
+        .map_err(|_| "write it as a share, such as 10%".to_owned())?;
+    if share > 0.0 && share <= 100.0 {
+        Ok(share)
+    } else {
+        Err("a share lies above 0% and is at most 100%".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_shares() {
+        assert_eq!(size("25M"), Ok(25 << 20));
+        assert_eq!(size("1KiB"), Ok(1024));
+        assert_eq!(size("7"), Ok(7));
+        for bad in ["", "M", "-1", "0", "9999999999999T", "1x"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert!(
+            percent("10%").is_ok()
+                && percent("0").is_err()
+                && percent("101%").is_err()
+                && percent("nan").is_err()
+        );
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(date("1970-01-02T00:00:00Z"), Ok(86_400));
+        assert!(date("2026-05-01").is_ok());
+        assert!(date("yesterday").is_err() && date("2026-13-01").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! mailstow takes a mailbox out of a server, keeps every message once, byte for byte, in a
+//! compressed archive that any mail tool can read, and keeps it up to date.
+//!
+//! This page is the architecture document. It is kept true: whoever changes the structure
+//! changes it here in the same commit. The archive format stands in [`archive::format`].
+//!
+//! # The flow
+//!
+//! ```text
+//! source ─ enumerate ─► listing ─┐
+//!                                ├─ plan ─► job ─► fetch + hash ─► dedup ─► compress ─► commit ─► catalog
+//! catalog view ──────────────────┘         (async workers)     (one committer; a pool compresses frames for it)
+//! ```
+//!
+//! * [`source`] says which mailboxes there are; [`imap`] speaks the protocol over a [`net`]
+//!   transport that cannot hang and for which an end of stream is an error.
+//! * [`backup`] enumerates, plans (a pure merge of two ascending lists), fetches over several
+//!   connections, and closes the books: every message a mailbox held ends as stored, linked,
+//!   held, excluded, left or skipped.
+//! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
+//!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
+//!   is the only place that syncs, renames and locks.
+//! * [`verify`], [`export`] and [`store::recover`] read.
+//!
+//! # Layers
+//!
+//! | module | may know | must not know |
+//! |---|---|---|
+//! | [`model`] | nothing of the crate | everything else |
+//! | [`clock`], [`secret`], [`event`], [`report`], [`header`] | [`model`] | everything else |
+//! | [`durable`] | the operating system | mail |
+//! | [`net`] | [`secret`] | protocols |
+//! | [`imap`] | [`net`], [`model`], [`secret`] | archive, catalog, policy |
+//! | [`source`] | [`imap`], [`net`] | archive, catalog, engines |
+//! | [`archive`] | [`durable`], [`model`], [`clock`], [`header`] | network, catalog, engines |
+//! | [`catalog`] | the records of [`archive`], [`durable`], [`model`] | network, engines |
+//! | [`store`] | [`archive`], [`catalog`], [`durable`] | network, engines |
+//! | [`target`] | [`durable`], [`model`], the mbox encoding of [`archive`] | catalog, network, engines |
+//! | [`backup`], [`verify`], [`export`] | all of the above | the terminal |
+//! | `cli` (binary only) | the library | – |
+//!
+//! `scripts/check-layers.sh` checks this, and that each external crate has one owner.
+//!
+//! # What must never break
+//!
+//! 1. **Order of writes** ([`store`]): message bytes durable → one journal frame appended and
+//!    synced, which is the commit point → catalog → progress reported. Nothing refers to bytes
+//!    that are not on disk. Lines marked `ORDER:` carry this.
+//! 2. **Every durable step is a crash step** ([`durable::step`]). `tests/crash_steps.rs` dies at
+//!    each of them, by kill and by power cut, runs again, and demands the same archive.
+//! 3. **Identity is the content id** ([`model::ContentId`]), never a Message-ID.
+//! 4. **The catalog is derived.** It is applied by one function from journal records, may be
+//!    deleted at any time, and is never believed over the journal.
+//! 5. **Damage is never repaired in passing.** A torn tail is cut, whole unnamed frames are
+//!    adopted; everything else is reported and left as it is.
+//! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
+//!    that asks for a change.
+//! 7. **A plan is a value.** [`backup::plan`] has no I/O, no clock and no async.
+//!
+//! # Where it differs from the first design
+//!
+//! * [`store`] stands above archive and catalog, so that neither knows the other and the order
+//!   of writes has one home.
+//! * In a segment the contents frame stands *before* the data frame it describes, and is itself
+//!   compressed. A data frame that survived a crash then always has its description, so it can
+//!   be adopted; the other way round a whole data frame without one would have to be cut.
+//! * A frame's head names the critical kinds in it (`must`), so a reader can tell a record it
+//!   may pass over from one it must not, without a list of the future.
+//! * A commit also closes at 16,384 records, which bounds memory where messages are tiny.
+
+pub mod archive;
+pub mod backup;
+pub mod catalog;
+pub mod clock;
+pub mod durable;
+pub mod event;
+pub mod export;
+pub mod header;
+pub mod imap;
+pub mod model;
+pub mod net;
+pub mod report;
+pub mod secret;
+pub mod source;
+pub mod store;
+pub mod target;
+pub mod verify;

@@ -1,0 +1,105 @@
+//! What a run has to show for itself: numbers that add up, or say that they do not.
+
+use serde::Serialize;
+
+use crate::model::Tally;
+
+/// One mailbox of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MailboxReport {
+    /// Its decoded name.
+    pub name: String,
+    /// Where its messages went.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// It stood still since its checkpoint and was not examined.
+    pub unchanged: bool,
+    /// Why it could not be worked on, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A message that was not archived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SkippedMessage {
+    /// Its mailbox.
+    pub mailbox: String,
+    /// The server's name for it.
+    pub remote: String,
+    /// Why, with the server's words.
+    pub reason: String,
+}
+
+/// How a backup ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Everything planned was done.
+    Complete,
+    /// A signal asked to stop; what was there is committed.
+    Interrupted,
+    /// The server or the network gave up on us; what was there is committed.
+    ServerLost,
+}
+
+/// The report of one account's backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupReport {
+    /// The account's name.
+    pub account: String,
+    /// The run's number in the archive; `None` for a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<u32>,
+    /// The job worked on, if there was anything to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<u32>,
+    /// How it ended.
+    pub ending: Ending,
+    /// The error behind [`Ending::ServerLost`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Each mailbox.
+    pub mailboxes: Vec<MailboxReport>,
+    /// All together.
+    pub total: Tally,
+    /// Messages not archived.
+    pub skipped: Vec<SkippedMessage>,
+    /// Mailboxes that hold mail in the archive and that the server no longer lists. Their mail
+    /// stays.
+    pub unlisted: Vec<String>,
+    /// What a person should know, and which makes the exit code 3.
+    pub warnings: Vec<String>,
+    /// Bytes of mail that became durable in this run.
+    pub bytes: u64,
+    /// Messages of the archive that were found lost when it was opened.
+    pub damaged: u64,
+    /// Bytes received from the network.
+    pub received: u64,
+}
+
+impl BackupReport {
+    /// Whether every message the server held is accounted for and none was skipped.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.mailboxes
+            .iter()
+            .all(|m| m.tally.adds_up() && m.problem.is_none())
+    }
+
+    /// The exit code this account deserves (README, "Exit codes"); interruption aside, whose
+    /// code is the signal's.
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        if self.damaged > 0 {
+            7
+        } else if self.ending == Ending::ServerLost {
+            6
+        } else if self.ending == Ending::Interrupted {
+            130
+        } else if !self.adds_up() || self.total.skipped > 0 || !self.warnings.is_empty() {
+            3
+        } else {
+            0
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! An IMAP account as a source.
+
+use crate::imap::{Credentials, ImapError, ListedMailbox, Session, SpoolOptions};
+use crate::model::MailboxStatus;
+use crate::net::{Endpoint, NetOptions};
+
+/// An IMAP account: where it is, and how to sign in.
+#[derive(Debug, Clone)]
+pub struct ImapSource {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// Trust, time-outs and limits.
+    pub net: NetOptions,
+    /// User and password.
+    pub credentials: Credentials,
+    /// Connections to use; `None` leaves it to what is known of the server.
+    pub connections: Option<usize>,
+}
+
+/// A mailbox as LIST and STATUS show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenMailbox {
+    /// The name as the server wrote it.
+    pub wire: String,
+    /// The decoded name with `/` between levels.
+    pub name: String,
+    /// The hierarchy separator.
+    pub separator: Option<char>,
+    /// Special use.
+    pub special_use: Option<String>,
+    /// Whether the user is subscribed to it.
+    pub subscribed: bool,
+    /// What STATUS says; `None` where it said nothing.
+    pub status: Option<MailboxStatus>,
+}
+
+impl ImapSource {
+    /// `user@host`, by which an account is recognised.
+    #[must_use]
+    pub fn alias(&self) -> String {
+        format!("{}@{}", self.credentials.user, self.endpoint.host)
+    }
+
+    /// Connects and signs in.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect(&self, spool: SpoolOptions) -> Result<Session, ImapError> {
+        Session::connect(&self.endpoint, &self.net, &self.credentials, Some(spool)).await
+    }
+
+    /// Mailboxes that can be opened, with their state, as the server lists them.
+    ///
+    /// # Errors
+    /// LIST failed. A server without LSUB or STATUS is no error: subscriptions are then
+    /// unknown, and every mailbox is examined.
+    pub async fn mailboxes(&self, session: &mut Session) -> Result<Vec<SeenMailbox>, ImapError> {
+        let listed: Vec<ListedMailbox> = session
+            .list()
+            .await?
+            .into_iter()
+            .filter(ListedMailbox::selectable)
+            .collect();
+        let subscribed = match session.subscribed().await {
+            Ok(names) => names,
+            Err(ImapError::No { .. } | ImapError::Bad { .. }) => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        Ok(listed
+            .into_iter()
+            .map(|m| SeenMailbox {
+                name: decoded_name(&m.name(), m.separator),
+                special_use: m.special_use().map(str::to_owned),
+                subscribed: subscribed.contains(&m.wire),
+                separator: m.separator,
+                wire: m.wire,
+                status: None,
+            })
+            .collect())
+    }
+
+    /// The state of mailboxes in the order given, as far as the server tells it.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn statuses(
+        &self,
+        session: &mut Session,
+        wires: &[String],
+    ) -> Result<Vec<Option<MailboxStatus>>, ImapError> {
+        match session.status(wires).await {
+            Err(ImapError::No { .. } | ImapError::Bad { .. }) => Ok(vec![None; wires.len()]),
+            other => other,
+        }
+    }
+}
+
+/// Brings a decoded name to `/` between levels. A `/` that is part of a level, where the
+/// separator is another, is shown as `∕` (U+2215), so that levels stay what they are.
+#[must_use]
+pub fn decoded_name(decoded: &str, separator: Option<char>) -> String {
+    match separator {
+        Some('/') => decoded.to_owned(),
+        Some(separator) => decoded.replace('/', "\u{2215}").replace(separator, "/"),
+        None => decoded.replace('/', "\u{2215}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_kept_apart_whatever_the_separator() {
+        assert_eq!(decoded_name("a/b.c", Some('/')), "a/b.c");
+        assert_eq!(decoded_name("a/b.c", Some('.')), "a\u{2215}b/c");
+        assert_eq!(decoded_name("a/b.c", None), "a\u{2215}b.c");
+    }
+}

@@ -1,0 +1,418 @@
+//! After an unclean stop: what do the segments hold beyond, or short of, what the journal says?
+//!
+//! * Whole, valid pairs behind the journal's end were written and never named: *adopted*, as
+//!   contents without placements. The next run finds them held and links them.
+//! * An incomplete pair there is cut, unless a whole one stands behind it (the medium wrote
+//!   out of order): then the segment is sealed as it is, and what is whole is adopted.
+//! * Mail the journal names that is not there, or not what it was, is *damage*: the segment is
+//!   sealed as it is, the lost contents are recorded and count as not held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use super::StoreError;
+use crate::archive::format::{ContentsLine, Damaged, Record, SEGMENT_SUFFIX, Seal};
+use crate::archive::{ArchiveDir, Checked, Pair, PairError, SegmentReader, pair_behind};
+use crate::catalog::Catalog;
+use crate::durable::{self, AppendFile};
+use crate::header;
+use crate::model::{ContentId, Location, StoredContent};
+
+/// What opening after an unclean stop found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Messages whose bytes were there and that nobody had named.
+    pub adopted: u64,
+    /// Segments that were cut back, and by how many bytes.
+    pub cut: Vec<(String, u64)>,
+    /// Messages whose bytes are lost, by segment, with what was found.
+    pub damaged: Vec<(String, u64, String)>,
+}
+
+/// What is to be done about one segment.
+#[derive(Debug)]
+pub(super) struct Tail {
+    segment: String,
+    adopt: Vec<StoredContent>,
+    /// Cut the file to this length.
+    cut: Option<u64>,
+    /// Lost contents, and why.
+    damaged: Option<(Vec<ContentId>, String)>,
+    /// Nothing of the file is worth keeping, and no record names it.
+    remove: bool,
+    len: u64,
+}
+
+impl Tail {
+    fn of(segment: &str) -> Self {
+        Self {
+            segment: segment.to_owned(),
+            adopt: Vec::new(),
+            cut: None,
+            damaged: None,
+            remove: false,
+            len: 0,
+        }
+    }
+}
+
+/// Whether every unsealed segment is there and reaches at least to the last pair the journal
+/// knows of. One that does not is damage, and looked at closely.
+pub(super) fn are_whole(dir: &ArchiveDir, catalog: &Catalog) -> Result<bool, StoreError> {
+    let whole = |(segment, last, sealed): &(String, u64, bool)| {
+        *sealed || std::fs::metadata(dir.mail().join(segment)).is_ok_and(|m| m.len() > *last)
+    };
+    Ok(catalog.segments()?.iter().all(whole))
+}
+
+/// Makes what a killed run left behind durable, names included: a folder it made and did not
+/// live to sync would otherwise vanish in a power cut, with all that is committed into it since.
+pub(super) fn settle_names(mail: &Path) -> Result<(), StoreError> {
+    let mut folders = vec![mail.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let io = |source| StoreError::Io {
+            path: folder.clone(),
+            source,
+        };
+        durable::sync_dir(&folder).map_err(io)?;
+        for entry in std::fs::read_dir(&folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            if entry.file_type().map_err(io)?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks at every unsealed segment, known or not. Changes nothing but the page cache.
+pub(super) fn examine(
+    dir: &ArchiveDir,
+    catalog: &Catalog,
+    behind: &[StoredContent],
+) -> Result<Vec<Tail>, StoreError> {
+    let mut check_from: BTreeMap<&str, u64> = BTreeMap::new();
+    for content in behind {
+        let from = check_from
+            .entry(&content.at.segment)
+            .or_insert(content.at.frame);
+        *from = content.at.frame.min(*from);
+    }
+    let known: BTreeMap<String, (u64, bool)> = catalog
+        .segments()?
+        .into_iter()
+        .map(|(path, last, sealed)| (path, (last, sealed)))
+        .collect();
+    let mut tails = Vec::new();
+    for (segment, (last, sealed)) in &known {
+        // A sealed segment was whole and synced before its seal was journaled. It is looked
+        // at only when the records the catalog had not seen name mail in it.
+        let from = check_from.get(segment.as_str()).copied();
+        if !sealed || from.is_some() {
+            tails.push(known_segment(
+                dir,
+                catalog,
+                segment,
+                from.unwrap_or(*last).min(*last),
+                *sealed,
+            )?);
+        }
+    }
+    for segment in files_below(&dir.mail())? {
+        if !known.contains_key(&segment) {
+            let path = dir.mail().join(&segment);
+            // ORDER: before a record names what lies here, it is on disk, and really so.
+            let file = AppendFile::open(&path).and_then(|mut file| file.sync().map(|()| file));
+            file.map_err(|source| StoreError::Io { path, source })?
+                .drop_cache();
+            let mut tail = Tail::of(&segment);
+            let end = behind_the_end(dir, catalog, &mut tail, 0)?;
+            tail.remove = end == 0 && tail.damaged.is_none();
+            tails.push(tail);
+        }
+    }
+    Ok(tails)
+}
+
+/// Carries out what [`examine`] found, and gives the records that say so.
+pub(super) fn settle(
+    dir: &ArchiveDir,
+    catalog: &Catalog,
+    tails: Vec<Tail>,
+) -> Result<(Vec<Record>, Findings), StoreError> {
+    let mut findings = Findings::default();
+    let mut records = Vec::new();
+    let mut seals = Vec::new();
+    let mut adopted = BTreeSet::new();
+    for tail in tails {
+        let path = dir.mail().join(&tail.segment);
+        let io = |source| StoreError::Io {
+            path: path.clone(),
+            source,
+        };
+        if let Some(len) = tail.cut {
+            findings.cut.push((tail.segment.clone(), tail.len - len));
+        }
+        match tail.cut {
+            _ if tail.remove => durable::remove_file(&path).map_err(io)?,
+            Some(len) => durable::set_len(&path, len).map_err(io)?,
+            None => {}
+        }
+        for content in tail.adopt {
+            if !catalog.holds(content.id)? && adopted.insert(content.id) {
+                findings.adopted += 1;
+                records.push(Record::Store(content));
+            }
+        }
+        if let Some((lost, reason)) = tail.damaged {
+            findings.damaged.push((
+                tail.segment.clone(),
+                u64::try_from(lost.len()).unwrap_or(0),
+                reason.clone(),
+            ));
+            let segment = &tail.segment;
+            let records = lost.into_iter().map(|id| {
+                Record::Damaged(Damaged {
+                    id,
+                    segment: segment.clone(),
+                    reason: reason.clone(),
+                })
+            });
+            seals.extend(records);
+            seals.push(Record::Seal(Seal {
+                segment: tail.segment,
+                len: tail.len,
+            }));
+        }
+    }
+    records.extend(seals);
+    Ok((records, findings))
+}
+
+fn known_segment(
+    dir: &ArchiveDir,
+    catalog: &Catalog,
+    segment: &str,
+    from: u64,
+    sealed: bool,
+) -> Result<Tail, StoreError> {
+    let path = dir.mail().join(segment);
+    let io = |source| StoreError::Io {
+        path: path.clone(),
+        source,
+    };
+    let mut tail = Tail::of(segment);
+    match AppendFile::open(&path) {
+        Ok(mut file) => {
+            tail.len = file.len();
+            file.sync().map_err(io)?;
+            file.drop_cache();
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let all: Vec<ContentId> = catalog
+                .contents_in(segment, 0)?
+                .into_iter()
+                .map(|c| c.id)
+                .collect();
+            tail.damaged = (!all.is_empty()).then(|| (all, "the segment is missing".to_owned()));
+            return Ok(tail);
+        }
+        Err(e) => return Err(io(e)),
+    }
+    let mut frames: BTreeMap<u64, Vec<ContentId>> = BTreeMap::new();
+    for content in catalog.contents_in(segment, from)? {
+        frames.entry(content.at.frame).or_default().push(content.id);
+    }
+    let mut end = from;
+    let mut lost = Vec::new();
+    let mut reason = None;
+    // By the places the journal names, so that one bad pair takes no other with it.
+    for (frame, contents) in frames {
+        let mut reader = SegmentReader::open(&path, frame).map_err(io)?;
+        let (good, found) = match checked_pair(&mut reader) {
+            Ok(Some((pair, checked))) => {
+                end = end.max(pair.end());
+                let good: BTreeSet<ContentId> = pair
+                    .lines
+                    .iter()
+                    .map(|l| l.id)
+                    .filter(|id| !checked.wrong.contains(id))
+                    .collect();
+                (
+                    good,
+                    checked
+                        .broken
+                        .unwrap_or_else(|| "a message is not what was stored".to_owned()),
+                )
+            }
+            Ok(None) => (
+                BTreeSet::new(),
+                "the segment is shorter than the journal says".to_owned(),
+            ),
+            Err(PairError::Io(source)) => return Err(io(source)),
+            Err(e) => (BTreeSet::new(), e.to_string()),
+        };
+        let before = lost.len();
+        lost.extend(contents.into_iter().filter(|id| !good.contains(id)));
+        if lost.len() > before {
+            reason.get_or_insert(found);
+        }
+    }
+    if let Some(reason) = reason {
+        tail.damaged = Some((lost, reason));
+    } else if !sealed {
+        behind_the_end(dir, catalog, &mut tail, end)?;
+    }
+    Ok(tail)
+}
+
+/// Adopts whole pairs from `end` on, and marks the first that is not whole for cutting; where
+/// a whole one stands behind that, nothing is cut. Gives where the last whole one ends.
+fn behind_the_end(
+    dir: &ArchiveDir,
+    catalog: &Catalog,
+    tail: &mut Tail,
+    end: u64,
+) -> Result<u64, StoreError> {
+    let path = dir.mail().join(&tail.segment);
+    let io = |source| StoreError::Io {
+        path: path.clone(),
+        source,
+    };
+    let mut good_end = end;
+    let mut from = end;
+    loop {
+        let mut reader = SegmentReader::open(&path, from).map_err(io)?;
+        tail.len = reader.file_len();
+        match adopt_pairs(&mut reader, tail, &mut from) {
+            Ok(()) => break,
+            Err(PairError::Io(source)) => return Err(io(source)),
+            Err(error) => {
+                tail.cut.get_or_insert(from);
+                match pair_behind(&path, from + 1, Some(dir.id())).map_err(io)? {
+                    Some(next) => {
+                        tail.damaged.get_or_insert((Vec::new(), error.to_string()));
+                        from = next;
+                    }
+                    None => break,
+                }
+            }
+        }
+        good_end = good_end.max(from);
+    }
+    if tail.damaged.is_some() {
+        tail.cut = None;
+    } else {
+        good_end = from;
+    }
+    // What the catalog holds already needs no second record.
+    let mut unknown = Vec::new();
+    for content in tail.adopt.drain(..) {
+        if !catalog.holds(content.id)? {
+            unknown.push(content);
+        }
+    }
+    tail.adopt = unknown;
+    Ok(good_end)
+}
+
+/// Adopts pair after pair up to the end of the file; `at` is the end of the last whole one.
+fn adopt_pairs(reader: &mut SegmentReader, tail: &mut Tail, at: &mut u64) -> Result<(), PairError> {
+    while let Some(pair) = reader.next_pair()? {
+        let contents = whole_contents(reader, &pair, &tail.segment)?;
+        tail.adopt.extend(contents);
+        *at = pair.end();
+    }
+    Ok(())
+}
+
+fn checked_pair(reader: &mut SegmentReader) -> Result<Option<(Pair, Checked)>, PairError> {
+    let Some(pair) = reader.next_pair()? else {
+        return Ok(None);
+    };
+    let checked = reader.check_data(&pair).map_err(PairError::Io)?;
+    Ok(Some((pair, checked)))
+}
+
+/// The contents of a pair, each re-hashed; an error if one is not what it should be.
+pub(crate) fn whole_contents(
+    reader: &mut SegmentReader,
+    pair: &Pair,
+    segment: &str,
+) -> Result<Vec<StoredContent>, PairError> {
+    let mut contents = Vec::new();
+    let mut hasher = blake3::Hasher::new();
+    let mut start = Vec::new();
+    let mut wrong = false;
+    reader.read_data(pair, &mut |line, bytes| {
+        if let Some(bytes) = bytes {
+            hasher.update(bytes);
+            let room = header::HEADER_MAX
+                .saturating_sub(start.len())
+                .min(bytes.len());
+            start.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        } else {
+            wrong |= hasher.finalize().as_bytes() != line.id.as_bytes();
+            contents.push(content(line, pair, segment, header::digest(&start)));
+            hasher.reset();
+            start.clear();
+        }
+        Ok(())
+    })?;
+    if wrong {
+        Err(PairError::Bad(
+            "a message is not what its content id says".to_owned(),
+        ))
+    } else {
+        Ok(contents)
+    }
+}
+
+fn content(line: &ContentsLine, pair: &Pair, segment: &str, head: Option<String>) -> StoredContent {
+    let at = Location {
+        segment: segment.to_owned(),
+        frame: pair.offset,
+        pos: line.pos,
+        size: line.size,
+    };
+    StoredContent {
+        id: line.id,
+        len: line.len,
+        eol: line.eol,
+        head,
+        at,
+    }
+}
+
+/// All segment files below `mail/`, as paths relative to it, sorted.
+pub(crate) fn files_below(mail: &Path) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    let mut folders = vec![mail.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let io = |source| StoreError::Io {
+            path: folder.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && folder == mail => return Ok(found),
+            Err(e) => return Err(io(e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(io)?;
+            let kind = entry.file_type().map_err(io)?;
+            let path = entry.path();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file()
+                && let Some(relative) = path.strip_prefix(mail).ok().and_then(Path::to_str)
+                && relative.ends_with(SEGMENT_SUFFIX)
+            {
+                found.push(relative.to_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,227 @@
+//! What people read before there is an archive: help and refusals, under snapshot.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test that meets the unexpected must stop, and says so by a panic"
+)]
+
+mod support;
+
+use insta::assert_snapshot;
+use support::mailstow::{Ended, Mailstow};
+
+fn redacted(mailstow: &Mailstow, ended: &Ended) -> String {
+    let text = format!(
+        "exit {}\n{}{}",
+        ended.exit.unwrap(),
+        ended.stdout,
+        ended.stderr
+    );
+    let text = text.replace(mailstow.path().to_str().unwrap(), "DIR");
+    text.lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn no_arguments_show_the_way() {
+    let mailstow = Mailstow::bare();
+    assert_snapshot!(redacted(&mailstow, &mailstow.run(&[])), @r#"
+    exit 2
+    Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
+
+    Usage: mailstow [OPTIONS] <COMMAND>
+
+    Commands:
+      backup       Back up accounts into an archive; run again, it fetches only what is new
+      plan         Show what a backup would do, and keep it as a job that `resume` can run
+      resume       Go on with an interrupted or planned job
+      jobs         List the jobs of an archive and how far they have come
+      status       Show what an archive holds, when it was last complete, and what is missing
+      skips        List messages that could not be archived, and why
+      ls           List mailboxes, or the messages of one
+      show         Show one message: where it is kept, where it was seen, and its header
+      verify       Re-read and re-hash everything, and check journal and catalog
+      export       Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
+      recover      Salvage a damaged archive onto a new one; the damaged one is not touched
+      completions  Print a completion script for a shell
+      man          Print the manual page
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+          --json        Print one JSON object per event; the last one is the report
+      -q, --quiet       Print nothing unless the exit code is not 0
+      -v, --verbose...  Say more; twice for debugging (never shows passwords)
+      -h, --help        Print help (see more with '--help')
+      -V, --version     Print version
+
+    Examples:
+      mailstow backup imaps://you@example.com@imap.zoho.com --to ~/mail
+      mailstow status ~/mail
+      mailstow ls ~/mail INBOX
+      mailstow verify ~/mail
+      mailstow export ~/mail --format mbox --to ~/mail-as-mbox
+
+    Exit codes:
+      0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
+      add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
+      8 archive locked · 129/130/143 ended by a signal, archive consistent
+    "#);
+}
+
+#[test]
+fn the_help_of_backup_can_be_learnt_from() {
+    let mailstow = Mailstow::bare();
+    assert_snapshot!(redacted(&mailstow, &mailstow.run(&["backup", "--help"])), @r#"
+    exit 0
+    Back up accounts into an archive; run again, it fetches only what is new
+
+    Usage: mailstow backup [OPTIONS] --to <ARCHIVE> <SOURCE>...
+
+    Arguments:
+      <SOURCE>...
+              Account to back up, such as imaps://you@example.com@imap.example.com (can be repeated)
+
+              imaps:// is TLS on port 993. imap:// is port 143 and upgraded by STARTTLS, without which
+              mailstow goes no further, except to this machine. The user name may hold an @.
+
+    Options:
+          --to <ARCHIVE>
+              Archive to write to; made if it does not exist
+
+          --dry-run
+              Show what would be done and change nothing
+
+          --account <NAME>
+              Name of the account in the archive [default: the address]
+
+          --json
+              Print one JSON object per event; the last one is the report
+
+      -q, --quiet
+              Print nothing unless the exit code is not 0
+
+      -v, --verbose...
+              Say more; twice for debugging (never shows passwords)
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Selection:
+          --mailbox <GLOB>
+              Only mailboxes that match (can be repeated); * within a level, ** across levels
+
+          --exclude <GLOB>
+              Leave out mailboxes that match (can be repeated)
+
+          --since <DATE>
+              Only messages that arrived on this day or later (YYYY-MM-DD, or RFC 3339)
+
+          --before <DATE>
+              Only messages that arrived before this day
+
+          --max-size <SIZE>
+              Only messages of at most this size, such as 25M
+
+    Connection:
+          --connections <N>
+              Connections at once [default: what the server is known to bear, usually 2]
+
+          --limit-rate <RATE>
+              Receive at most this many bytes per second, such as 2M
+
+          --tls-ca <FILE>
+              Trust the certificates of this PEM file and no others
+
+          --tls-fingerprint <HEX>
+              Trust exactly the certificate with this SHA-256, also a self-signed one
+
+          --allow-plaintext
+              Go on without TLS where the server offers none: everybody on the way can read along
+
+    Password:
+          --password-command <COMMAND>
+              Take the password from the first line this shell command prints
+
+              It finds user and server in $MAILSTOW_USER and $MAILSTOW_HOST. Without it the password is
+              taken from $MAILSTOW_PASSWORD, or asked for at the terminal.
+
+    Archive:
+          --catalog <FILE>
+              Keep the catalog in this file, for an archive on a network share
+
+          --wait
+              Wait until another run on the archive has ended, instead of exiting with 8
+    "#);
+}
+
+#[test]
+fn a_source_that_is_none_is_explained() {
+    let mailstow = Mailstow::new();
+    let said = |source: &str| {
+        redacted(
+            &mailstow,
+            &mailstow.backup(source, &mailstow.archive(), &[]),
+        )
+    };
+    assert_snapshot!(said("you@example.com"), @r#"
+    exit 2
+    error: cannot use `you@example.com` as a source: it is no URL
+      hint: a source looks like imaps://you@example.com@imap.example.com
+    "#);
+    assert_snapshot!(said("ftp://you@example.com"), @r#"
+    exit 2
+    error: cannot use `ftp://you@example.com` as a source: there is no protocol `ftp`
+      hint: a source looks like imaps://you@example.com@imap.example.com
+    "#);
+    assert_snapshot!(said("pop3s://you@example.com"), @r#"
+    exit 2
+    error: cannot use `pop3s://you@example.com` as a source: POP3 is not there yet in this version
+      hint: a source looks like imaps://you@example.com@imap.example.com
+    "#);
+    assert!(!mailstow.archive().exists());
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_not_repeated() {
+    let mailstow = Mailstow::bare();
+    let ended = mailstow.backup(
+        "imaps://you:hunter2@imap.example.com",
+        &mailstow.archive(),
+        &[],
+    );
+    assert!(!ended.output().contains("hunter2"), "{ended:?}");
+    assert_snapshot!(redacted(&mailstow, &ended), @r#"
+    exit 2
+    error: a password does not belong in a URL: other users of this machine can read it there
+      hint: leave it out; mailstow asks for it, or takes it from MAILSTOW_PASSWORD or --password-command
+    "#);
+}
+
+#[test]
+fn without_an_archive_every_command_says_so() {
+    let mailstow = Mailstow::bare();
+    let archive = mailstow.archive();
+    for command in ["status", "verify", "jobs", "skips", "resume"] {
+        let ended = mailstow.run(&[command, archive.to_str().unwrap()]);
+        ended.expect(4);
+        assert!(
+            ended.stderr.contains("there is no archive at"),
+            "{command}: {}",
+            ended.stderr
+        );
+        assert!(!archive.exists());
+    }
+    let ended = mailstow.run(&["ls", archive.to_str().unwrap()]);
+    assert_snapshot!(redacted(&mailstow, &ended), @r#"
+    exit 4
+    error: there is no archive at `DIR/archive`
+      hint: make one with: mailstow backup SOURCE --to ARCHIVE
+    "#);
+}

@@ -1,0 +1,31 @@
+//! What the integration tests share. Each test binary compiles all of it and uses a part.
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that meets the unexpected must stop, and says so by a panic"
+)]
+
+pub mod archive_state;
+pub mod compare;
+pub mod disk;
+pub mod dovecot;
+pub mod fake_imap;
+pub mod fault_proxy;
+pub mod fixture;
+pub mod maildir;
+pub mod mailstow;
+pub mod mutf7;
+pub mod raw_imap;
+pub mod sweep;

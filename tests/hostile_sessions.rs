@@ -292,6 +292,48 @@ fn what_a_leaving_connection_put_back_is_fetched_by_another() {
 }
 
 #[test]
+fn messages_put_back_are_never_fetched_from_a_mailbox_that_was_opened_in_vain() {
+    let world = World::with([
+        FakeMailbox::new("INBOX").filled(800),
+        FakeMailbox::new("Sent").filled(900),
+    ]);
+    let (fake, trial) = (FakeImap::start(world), Trial::new());
+    // The second connection opens Sent, whose UIDVALIDITY has changed, and gets its answer when
+    // what the first one had of INBOX is back in the queue.
+    let (opened, put_back, taken) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let set = |flag: &AtomicBool| flag.store(true, Ordering::SeqCst);
+    let is_set = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+    fake.hook(move |command, world| {
+        let once = |flag: &Arc<AtomicBool>, then| Reaction::Once(Arc::clone(flag), Box::new(then));
+        match (command.connection, command.name.as_str()) {
+            (1, "UID FETCH") if command.wants_bodies() => once(&opened, Reaction::hang_up("")),
+            (2, "EXAMINE") if command.line.contains("Sent") => {
+                world.mailbox_mut("Sent").uidvalidity = Some(99);
+                set(&opened);
+                once(&put_back, Reaction::Normal)
+            }
+            (2, _) if is_set(&put_back) => {
+                set(&taken);
+                Reaction::Normal
+            }
+            (3, "LOGIN" | "AUTHENTICATE") => {
+                set(&put_back);
+                once(&taken, Reaction::Normal)
+            }
+            _ => Reaction::Normal,
+        }
+    });
+    let report = trial.backup(&fake, 3, &["--connections", "2"]);
+    assert_eq!(numbers(&report, "INBOX").stored, 800);
+    assert_eq!(numbers(&report, "Sent").skipped, 900);
+    trial.completes(&fake);
+}
+
+#[test]
 fn a_connection_cut_after_any_command_costs_nothing_but_time() {
     let world = || {
         World::with([

@@ -1,6 +1,7 @@
 //! The catalog's file: opening it as it is, making a new one, taking a private copy.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
 
@@ -68,7 +69,7 @@ fn guard(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.set_prepared_statement_cache_capacity(64);
-    db.busy_timeout(std::time::Duration::from_secs(10))
+    db.busy_timeout(Duration::from_secs(10))
 }
 
 fn is_ours(db: &Connection) -> rusqlite::Result<bool> {
@@ -198,7 +199,7 @@ impl Catalog {
             let mut db = Connection::open(&path)?;
             rusqlite::backup::Backup::new(&self.db, &mut db)?.run_to_completion(
                 4096,
-                std::time::Duration::ZERO,
+                Duration::ZERO,
                 None,
             )?;
             guard(&db)?;
@@ -227,12 +228,22 @@ impl Catalog {
             path: path.clone(),
             source,
         };
+        // A reader may look on for hours, and nobody waits for that.
+        self.db
+            .busy_timeout(Duration::from_secs(1))
+            .map_err(error)?;
         self.db
             .pragma_update(None, "synchronous", "FULL")
             .map_err(error)?;
-        self.db
-            .pragma_update(None, "journal_mode", "DELETE")
+        // The answer is the mode there is now: SQLite may leave it as it was without an error.
+        let mode: String = self
+            .db
+            .pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))
             .map_err(error)?;
+        if mode != "delete" {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(error(rusqlite::Error::SqliteFailure(busy, None)));
+        }
         self.db.close().map_err(|(_, e)| error(e))
     }
 

@@ -336,4 +336,30 @@ mod tests {
             assert_eq!(Mark::parse(other).commit, 0, "{other:?}");
         }
     }
+
+    #[test]
+    fn a_reader_that_looks_on_at_the_end_is_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("archive");
+        let create = OpenOptions {
+            create: true,
+            ..OpenOptions::default()
+        };
+        let mut writer = create.open(&root).unwrap();
+        writer.account("alice", "alice@host").unwrap();
+        writer.commit().unwrap();
+        let reader = crate::store::Reader::open(&root, None).unwrap();
+        assert_eq!(reader.catalog().accounts().unwrap().len(), 1);
+        writer.finish().unwrap();
+        // While a WAL may lie there, no mark says that none does.
+        let mark = std::fs::read_to_string(ArchiveDir::lock_path(&root)).unwrap();
+        assert_eq!(
+            mark.starts_with("clean"),
+            !Catalog::has_wal(&root.join("catalog.sqlite"))
+        );
+        drop(reader);
+        let writer = create.open(&root).unwrap();
+        assert_eq!(writer.catalog().accounts().unwrap().len(), 1);
+        writer.finish().unwrap();
+    }
 }

@@ -189,3 +189,14 @@ fn unknown_kinds_are_passed_over_and_unknown_critical_ones_are_named() {
         ["shine"]
     );
 }
+
+#[test]
+fn a_file_missing_in_the_middle_is_damage_and_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 2);
+    durable::create_new(&log_file(dir.path(), 3)).unwrap();
+    assert!(matches!(
+        read(dir.path()),
+        (2, Some(LogError::Damaged { .. }))
+    ));
+}

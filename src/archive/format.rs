@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! archive.toml                      format = 1, layout = "mbox", id = "…", created = "…"; written last, by rename
-//! lock                              flock of the writer; holds `clean N` after an orderly end
+//! lock                              flock of the writer; `clean N` after an orderly end, else `in use from N`
 //! journal/000001.jsonl.zst          the journal: a frame log; 000002 and so on from 64 MiB
 //! replay/TARGET.jsonl.zst           ledgers of replays: frame logs of the same form
 //! mail/ACCOUNT/MAILBOX/000001.mbox.zst   segments

@@ -247,6 +247,14 @@ impl Catalog {
         self.db.close().map_err(|(_, e)| error(e))
     }
 
+    /// Removes a catalog with all that lies beside it, its write-ahead log first.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn discard(path: &Path) -> Result<(), CatalogError> {
+        remove_with_sidecars(path).map_err(|e| io_error(path, &e))
+    }
+
     /// Whether a write-ahead log lies beside a catalog; after a clean end none does.
     #[must_use]
     pub fn has_wal(path: &Path) -> bool {

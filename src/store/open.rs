@@ -123,6 +123,11 @@ impl OpenOptions {
             .unwrap_or(LogPosition::START);
         // Damage to the journal must change nothing, so all of it is looked at before anything is.
         survey(&dir, from, mark.commit)?;
+        if !trusted {
+            // ORDER: while the clean mark still says that the WAL is a stranger's. Without the
+            // mark the next opening would take it for our own.
+            Catalog::discard(catalog_path)?;
+        }
         take_mark(&mut lock, &dir, mark.commit)?;
         let usable = if trusted {
             Catalog::open_for_writing(catalog_path, true).filter(ours)

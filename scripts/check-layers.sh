@@ -38,17 +38,19 @@ rules() {
   own rusqlite 'catalog/'
   own zstd 'archive/'
   own '(?:async_imap|imap_proto)' 'imap/'
+  own async_pop 'pop3/'
   own '(?:tokio_rustls|rustls_platform_verifier)' 'net/'
   own rustix 'durable'
   own mail_parser 'header'
   own jiff 'model/date|clock|cli/'
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
   ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
+  ban 'spam/' "$(into '(?!spam\b|header\b|model\b)[a-z_]+')"
   ban 'target/' "$(into 'catalog|store|net|imap|source|backup|replay|event')"
   ban 'catalog/|archive/' "$(into 'net|imap|pop3|source|target|store|backup|replay|event')"
   ban 'archive/' "$(into 'catalog')"
-  ban 'backup/plan|backup/dedup' "$(into 'net|imap|source|catalog|archive|durable')"
-  ban 'backup/plan|backup/dedup' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
+  ban 'backup/(?:imap|pop3)/plan\.rs' "$(into 'net|imap|source|catalog|archive|durable')"
+  ban 'backup/(?:imap|pop3)/plan\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
   only 'cli/|main\.rs' "$(into cli)"
   only 'durable' '\b(?:sync_all|sync_data|fdatasync|flock)\b\s*\(|\bfs::rename\b'
 }
@@ -94,10 +96,13 @@ yes|source/imap.rs|use crate::{imap::Session, event::Event};
 yes|catalog/apply.rs|use crate::{\n    durable,\n    net,\n};
 yes|archive/reader.rs|fn f(x: &crate::backup::Plan) {}
 no|catalog/apply.rs|use crate::{archive::record::Record, durable, model};
-yes|backup/plan.rs|pub async fn plan() {}
-yes|backup/dedup.rs|let t = std::time::Instant::now();
-yes|backup/plan.rs|use crate::catalog::View;
-no|backup/plan.rs|use crate::model::job::Job;
+yes|backup/imap/plan.rs|pub async fn plan() {}
+yes|backup/pop3/plan.rs|let t = std::time::Instant::now();
+yes|backup/imap/plan.rs|use crate::catalog::View;
+no|backup/imap/plan.rs|use crate::model::job::Job;
+yes|imap/session.rs|use async_pop::Client;
+no|pop3/sign_in.rs|use async_pop::Client;
+yes|spam/judge.rs|use crate::catalog::Catalog;
 yes|report.rs|use crate::cli::json;
 no|main.rs|use crate::cli::run;
 yes|archive/segment.rs|file.sync_data()?;

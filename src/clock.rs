@@ -6,6 +6,8 @@
 use std::hash::{BuildHasher, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::model::InternalDate;
+
 /// Where "now" and fresh ids come from.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Clock {
@@ -22,6 +24,9 @@ impl Clock {
     pub fn now_unix(&self) -> i64 {
         match self {
             Self::Fixed(at) => *at,
+            Self::System if cfg!(feature = "testing") && test_now().is_some() => {
+                test_now().unwrap_or(0)
+            }
             Self::System => {
                 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
                 let now = SystemTime::now();
@@ -57,6 +62,11 @@ impl Clock {
     }
 }
 
+/// `MAILSTOW_TEST_NOW` fixes the time of a whole process, in Unix seconds.
+fn test_now() -> Option<i64> {
+    std::env::var("MAILSTOW_TEST_NOW").ok()?.parse().ok()
+}
+
 /// A Unix time as RFC 3339 in UTC.
 #[must_use]
 pub fn rfc3339(unix: i64) -> String {
@@ -69,6 +79,21 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>()
         .ok()
         .map(jiff::Timestamp::as_second)
+}
+
+/// The midnight that began the day of a Unix time, in this machine's time zone and with it.
+#[must_use]
+pub fn local_day_start(unix: i64) -> InternalDate {
+    let start = jiff::Timestamp::from_second(unix)
+        .map(|t| t.to_zoned(jiff::tz::TimeZone::system()))
+        .and_then(|t| t.start_of_day());
+    start.map_or_else(
+        |_| InternalDate::utc(unix),
+        |t| InternalDate {
+            unix: t.timestamp().as_second(),
+            offset_minutes: i16::try_from(t.offset().seconds() / 60).unwrap_or(0),
+        },
+    )
 }
 
 /// The Unix time of the midnight that begins a day, `YYYY-MM-DD`, in this machine's time zone.

@@ -90,6 +90,25 @@ pub enum Event {
         /// What.
         text: String,
     },
+    /// A person may want to know this.
+    Note {
+        /// What.
+        text: String,
+    },
+    /// Headers are being looked at, to decide what is fetched.
+    Looking {
+        /// Headers looked at so far.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// Messages are being deleted from a POP3 server, on the user's order.
+    Deleting {
+        /// Messages marked so far; the server deletes them when the session ends.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// Work on local data: so much of it is done.
     Progress {
         /// What is being done, such as `verifying`.

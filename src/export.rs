@@ -168,7 +168,7 @@ pub fn export(
         sink,
     };
     for (account, mailbox) in &chosen {
-        let rows = reader.catalog().placements(mailbox.id, request.gone_too)?;
+        let rows = reader.catalog().shown(mailbox.id, request.gone_too)?;
         out.mailbox(account, several, mailbox, rows)?;
     }
     let Out {

@@ -1,6 +1,13 @@
 //! What a message's header says, for people and for matching. Never an identity.
+//!
+//! The only owner of `mail_parser`.
 
-use mail_parser::MessageParser;
+mod date;
+
+use mail_parser::parsers::MessageStream;
+use mail_parser::{HeaderValue, MessageParser};
+
+pub use date::delivered;
 
 /// Header bytes looked at; a header larger than this is cut, so that a hostile message costs
 /// no more than an ordinary one.
@@ -8,6 +15,9 @@ pub const HEADER_MAX: usize = 256 << 10;
 
 /// Lengths of what [`digest`] hashes, in hex digits.
 const DIGEST_DIGITS: usize = 32;
+
+/// Bytes of a value that [`decoded`] reads, ample for the longest encoded word (RFC 2047: 75).
+const DECODED_MAX: usize = 1 << 10;
 
 /// The header of a message: everything up to the first empty line, at most [`HEADER_MAX`] bytes.
 #[must_use]
@@ -76,6 +86,65 @@ fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
     None
 }
 
+/// All fields of a header, top to bottom: name, and raw value with its folding but without the
+/// colon and the final line end. Ends at the first empty line, or after [`HEADER_MAX`] bytes,
+/// where the last value may be cut.
+///
+/// White space between name and colon is allowed (RFC 5322 §4.5). A line that is no field, such
+/// as the `From ` line of an mbox, is passed over together with its continuation lines.
+pub fn fields(message: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = message
+        .get(..HEADER_MAX.min(message.len()))
+        .unwrap_or_default();
+    std::iter::from_fn(move || {
+        while !rest.is_empty() && !rest.starts_with(b"\n") && !rest.starts_with(b"\r\n") {
+            let (lines, after) = rest.split_at_checked(field_len(rest))?;
+            rest = after;
+            if let Some(field) = name_and_value(lines) {
+                return Some(field);
+            }
+        }
+        None
+    })
+}
+
+/// Bytes of the first line and of the lines that continue it, line ends included.
+fn field_len(header: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(rest) = header.get(end..).filter(|rest| !rest.is_empty()) {
+        if end > 0 && !matches!(rest.first(), Some(b' ' | b'\t')) {
+            break;
+        }
+        end += memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+    }
+    end
+}
+
+fn name_and_value(lines: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', lines)?;
+    let name = lines.get(..colon)?.trim_ascii_end();
+    let value = lines.get(colon + 1..)?;
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    let value = value.strip_suffix(b"\r").unwrap_or(value);
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then_some((name, value))
+}
+
+/// The text of a raw value, unfolded and with its encoded words decoded (RFC 2047). Only the
+/// first KiB is read.
+#[must_use]
+pub fn decoded(value: &[u8]) -> String {
+    let start = value
+        .get(..DECODED_MAX.min(value.len()))
+        .unwrap_or_default();
+    // The parser takes a value for one only where a line end follows.
+    let line = [start, b"\n"].concat();
+    match MessageStream::new(&line).parse_unstructured() {
+        HeaderValue::Text(text) => text.into_owned(),
+        _ => String::new(),
+    }
+}
+
 /// What a person wants to see of a message in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -130,5 +199,65 @@ mod tests {
         assert_eq!((s.from.as_str(), s.subject.as_str()), ("Jürgen", "äöü"));
         assert_eq!(summary(b"\0\xff\xfe::::\n \n\n").message_id, None);
         assert_eq!(header_of(b"A: b\n\nbody"), b"A: b\n");
+    }
+
+    fn fields_of(header: &str) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        fields(header.as_bytes())
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+
+    #[test]
+    fn fields_keep_their_folding_and_lines_that_are_none_are_passed_over() {
+        for (header, expected) in [
+            ("A: b\r\nC:d\n\nE: f\n", vec![("A", " b"), ("C", "d")]),
+            (
+                "A: b\r\n\tc\r\n  d\r\n\r\n",
+                vec![("A", " b\r\n\tc\r\n  d")],
+            ),
+            ("A :x\nA: y", vec![("A", "x"), ("A", " y")]),
+            ("A:\r\nB:\n", vec![("A", ""), ("B", "")]),
+            ("From a@b Sep 15 00:03:33\n >x\nA: b\n", vec![("A", " b")]),
+            (
+                " lost: 1\nA: b\nno colon\n x: y\n: z\nC: d",
+                vec![("A", " b"), ("C", " d")],
+            ),
+            ("\r\nA: b\r\n", vec![]),
+            ("", vec![]),
+        ] {
+            let expected: Vec<(String, String)> = expected
+                .into_iter()
+                .map(|(n, v)| (n.into(), v.into()))
+                .collect();
+            assert_eq!(fields_of(header), expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn fields_end_where_the_header_is_cut() {
+        let line = "A: b\n";
+        let many = line.repeat(HEADER_MAX);
+        assert_eq!(fields_of(&many).len(), HEADER_MAX.div_ceil(line.len()));
+        let folded = format!("A:{}\nB: c\n", "\n b".repeat(HEADER_MAX));
+        assert_eq!(fields_of(&folded).len(), 1);
+        assert_eq!(fields_of(&folded)[0].1.len(), HEADER_MAX - "A:".len());
+    }
+
+    #[test]
+    fn values_are_unfolded_and_decoded() {
+        for (value, expected) in [
+            (" a\r\n  b", "a b"),
+            (
+                " =?utf-8?q?J=C3=BCr?=\r\n =?utf-8?q?gen?= x",
+                "J\u{fc}rgen x",
+            ),
+            ("", ""),
+            (" \r\n ", ""),
+            ("=?utf-8?q?broken", "=?utf-8?q?broken"),
+        ] {
+            assert_eq!(decoded(value.as_bytes()), expected, "{value:?}");
+        }
+        assert_eq!(decoded(&b"x".repeat(HEADER_MAX)).len(), DECODED_MAX);
     }
 }

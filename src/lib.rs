@@ -12,11 +12,14 @@
 //! catalog view ──────────────────┘         (async workers)     (one committer; a pool compresses frames for it)
 //! ```
 //!
-//! * [`source`] says which mailboxes there are; [`imap`] speaks the protocol over a [`net`]
-//!   transport that cannot hang and for which an end of stream is an error.
-//! * [`backup`] enumerates, plans (a pure merge of two ascending lists), fetches over several
-//!   connections, and closes the books: every message a mailbox held ends as stored, linked,
-//!   held, excluded, left or skipped.
+//! * [`source`] is an account on a server; [`imap`] and [`pop3`] speak the protocols over a [`net`]
+//!   transport that cannot hang and for which an end of stream is an error. Messages too large
+//!   for memory pass through [`spool`].
+//! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
+//!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
+//!   protocols is the course of a run; each protocol is a side of it. IMAP merges two ascending
+//!   lists of UIDs and fetches over several connections; POP3 goes by UIDL, over sessions that
+//!   follow one another, and decides by headers ([`spam`], [`header`]) what a listing leaves open.
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
 //!   is the only place that syncs, renames and locks.
@@ -27,11 +30,12 @@
 //! | module | may know | must not know |
 //! |---|---|---|
 //! | [`model`] | nothing of the crate | everything else |
-//! | [`clock`], [`secret`], [`event`], [`report`], [`header`] | [`model`] | everything else |
+//! | [`clock`], [`secret`], [`event`], [`report`], [`header`], [`spool`] | [`model`] | everything else |
+//! | [`spam`] | [`header`] | everything else |
 //! | [`durable`] | the operating system | mail |
 //! | [`net`] | [`secret`] | protocols |
-//! | [`imap`] | [`net`], [`model`], [`secret`] | archive, catalog, policy |
-//! | [`source`] | [`imap`], [`net`] | archive, catalog, engines |
+//! | [`imap`], [`pop3`] | [`net`], [`model`], [`secret`], [`spool`] | archive, catalog, policy |
+//! | [`source`] | [`imap`], [`pop3`], [`net`] | archive, catalog, engines |
 //! | [`archive`] | [`durable`], [`model`], [`clock`], [`header`] | network, catalog, engines |
 //! | [`catalog`] | the records of [`archive`], [`durable`], [`model`] | network, engines |
 //! | [`store`] | [`archive`], [`catalog`], [`durable`] | network, engines |
@@ -54,8 +58,10 @@
 //! 5. **Damage is never repaired in passing.** A torn tail is cut, whole unnamed frames are
 //!    adopted; everything else is reported and left as it is.
 //! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
-//!    that asks for a change.
-//! 7. **A plan is a value.** [`backup::plan`] has no I/O, no clock and no async.
+//!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
+//!    the user's order, for what is held, re-read, and the same on the server still.
+//! 7. **A plan is a value.** `backup/imap/plan.rs` and `backup/pop3/plan.rs` have no I/O, no clock
+//!    and no async.
 //!
 //! # Where it differs from the first design
 //!
@@ -67,6 +73,9 @@
 //! * A frame's head names the critical kinds in it (`must`), so a reader can tell a record it
 //!   may pass over from one it must not, without a list of the future.
 //! * A commit also closes at 16,384 records, which bounds memory where messages are tiny.
+//! * What POP3 filed in a mailbox stays placed, since a message that is not offered has not gone.
+//!   Where IMAP showed the same content in that account, IMAP knows more: lists and exports show
+//!   its placement and not the other.
 
 pub mod archive;
 pub mod backup;
@@ -79,9 +88,12 @@ pub mod header;
 pub mod imap;
 pub mod model;
 pub mod net;
+pub mod pop3;
 pub mod report;
 pub mod secret;
 pub mod source;
+pub mod spam;
+pub mod spool;
 pub mod store;
 pub mod target;
 pub mod verify;

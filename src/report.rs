@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::Tally;
 
-/// One mailbox of a report.
+/// One mailbox of a report; a POP3 maildrop counts as one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MailboxReport {
     /// Its decoded name.
@@ -17,6 +17,27 @@ pub struct MailboxReport {
     /// Why it could not be worked on, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Why messages of a maildrop were excluded, and how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excluded_because: Vec<(String, u32)>,
+    /// Where the messages of a maildrop that came in this run were filed, and how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filed: Vec<(String, u32)>,
+}
+
+impl MailboxReport {
+    /// A mailbox of which nothing is known but its name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            tally: Tally::default(),
+            unchanged: false,
+            problem: None,
+            excluded_because: Vec::new(),
+            filed: Vec::new(),
+        }
+    }
 }
 
 /// A message that was not archived.
@@ -69,6 +90,19 @@ pub struct BackupReport {
     pub unlisted: Vec<String>,
     /// What a person should know, and which makes the exit code 3.
     pub warnings: Vec<String>,
+    /// What a person may want to know, and which changes no exit code.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Messages stored that differ from a held one only by the line end that POP3 adds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub line_end_added: u32,
+    /// Messages deleted from the POP3 server on the user's order, which it confirmed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deleted: u32,
+    /// Messages the user's order would have deleted and that were kept on the server: why, and
+    /// how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<(String, u32)>,
     /// Bytes of mail that became durable in this run.
     pub bytes: u64,
     /// Messages of the archive that were found lost when it was opened.
@@ -77,7 +111,50 @@ pub struct BackupReport {
     pub received: u64,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 impl BackupReport {
+    /// The report of a plan, with its sums.
+    #[must_use]
+    pub fn planned(account: &str, mailboxes: Vec<MailboxReport>) -> Self {
+        let mut report = Self {
+            account: account.to_owned(),
+            run: None,
+            job: None,
+            ending: Ending::Complete,
+            error: None,
+            mailboxes,
+            total: Tally::default(),
+            skipped: Vec::new(),
+            unlisted: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            line_end_added: 0,
+            deleted: 0,
+            kept: Vec::new(),
+            bytes: 0,
+            damaged: 0,
+            received: 0,
+        };
+        report.add_up();
+        report
+    }
+
+    /// Makes the total the sum of the mailboxes.
+    pub fn add_up(&mut self) {
+        let mut total = Tally::default();
+        for mailbox in &self.mailboxes {
+            total.add(&mailbox.tally);
+        }
+        self.total = total;
+    }
+
     /// Whether every message the server held is accounted for and none was skipped.
     #[must_use]
     pub fn adds_up(&self) -> bool {

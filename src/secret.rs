@@ -25,3 +25,12 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// A user name and its password.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The user name, often the whole address.
+    pub user: String,
+    /// The password.
+    pub secret: Secret,
+}

@@ -63,6 +63,7 @@ fn no_arguments_show_the_way() {
 
     Examples:
       mailstow backup imaps://you@example.com@imap.zoho.com --to ~/mail
+      mailstow backup pop3s://you@example.com@pop.zoho.com --to ~/mail
       mailstow status ~/mail
       mailstow ls ~/mail INBOX
       mailstow verify ~/mail
@@ -88,8 +89,9 @@ fn the_help_of_backup_can_be_learnt_from() {
       <SOURCE>...
               Account to back up, such as imaps://you@example.com@imap.example.com (can be repeated)
 
-              imaps:// is TLS on port 993. imap:// is port 143 and upgraded by STARTTLS, without which
-              mailstow goes no further, except to this machine. The user name may hold an @.
+              imaps:// and pop3s:// are TLS on ports 993 and 995. imap:// and pop3:// are ports 143 and
+              110, upgraded by STARTTLS, without which mailstow goes no further, except to this machine.
+              The user name may hold an @.
 
     Options:
           --to <ARCHIVE>
@@ -129,9 +131,49 @@ fn the_help_of_backup_can_be_learnt_from() {
           --max-size <SIZE>
               Only messages of at most this size, such as 25M
 
+    POP3:
+          --pop-messages <WHICH>
+              Which messages of the maildrop [default: all]
+
+              from-today: what is dated on the day of the first run or later, by the topmost Received
+              field, else by Date, and everything that comes after that run, whatever its date. What is
+              left out stays on the server and is fetched by a later run with all.
+
+              Possible values:
+              - all:        Everything in the maildrop
+              - from-today: What comes from today on
+
+          --pop-spam <WHAT>
+              What to do with spam, as the server's filter marked it in the header [default: include]
+
+              include: it is filed as Junk. exclude: it is not fetched. only: nothing else is. Fetched
+              messages that are not recognised as spam are filed as INBOX.
+
+              Possible values:
+              - include: File it as Junk
+              - exclude: Leave it on the server
+              - only:    Fetch nothing else
+
+          --pop-spam-from-server
+              The server was set to deliver only spam (Zoho can be): file everything new as Junk
+
+          --pop-delete <WHEN>
+              Delete from the server what is held: never, archived, or after-days=N [default: never]
+
+              Only messages fetched and re-read from the archive, whose header is the same on the server
+              still, in a session of its own after the backup; days count from when a message became
+              durable in the archive. On Zoho this takes a message out of the POP queue, also where the
+              server is set to retain it.
+
+          --pop-without-uidl
+              Go on with a server that has no UIDL: everything is fetched in every run, kept once
+
     Connection:
           --connections <N>
               Connections at once [default: what the server is known to bear, usually 2]
+
+          --no-pipelining
+              Send one POP3 command at a time, also where the server says that it bears more
 
           --limit-rate <RATE>
               Receive at most this many bytes per second, such as 2M
@@ -180,9 +222,9 @@ fn a_source_that_is_none_is_explained() {
     error: cannot use `ftp://you@example.com` as a source: there is no protocol `ftp`
       hint: a source looks like imaps://you@example.com@imap.example.com
     "#);
-    assert_snapshot!(said("pop3s://you@example.com"), @r#"
+    assert_snapshot!(said("pop3s://example.com"), @r#"
     exit 2
-    error: cannot use `pop3s://you@example.com` as a source: POP3 is not there yet in this version
+    error: cannot use `pop3s://example.com` as a source: it names no user
       hint: a source looks like imaps://you@example.com@imap.example.com
     "#);
     assert!(!mailstow.archive().exists());

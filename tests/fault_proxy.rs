@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailstow::backup::{self, BackupError, Request, Stop};
+use mailstow::backup::{self, BackupError, DeletePolicy, Request, Stop};
 use mailstow::event::Silent;
-use mailstow::imap::Credentials;
 use mailstow::model::Selection;
 use mailstow::net::{Endpoint, NetOptions, Security, Timeouts};
 use mailstow::report::BackupReport;
+use mailstow::secret::Credentials;
 use mailstow::secret::Secret;
-use mailstow::source::ImapSource;
+use mailstow::source::{ImapSource, Source};
 use mailstow::store::OpenOptions;
 use support::fake_imap::trial::{assert_holds_all_but, held};
 use support::fake_imap::{FakeImap, FakeMailbox, World};
@@ -138,15 +138,16 @@ impl Sweep {
                 create: true,
                 ..OpenOptions::default()
             },
-            source: ImapSource {
+            source: Source::Imap(ImapSource {
                 endpoint,
                 net,
                 credentials,
                 connections: Some(1),
-            },
+            }),
             account: "alice".to_owned(),
             source_text: "imap://alice@127.0.0.1".to_owned(),
             selection: Selection::default(),
+            delete: DeletePolicy::Never,
             plan_only: false,
             job: None,
         };
@@ -181,7 +182,7 @@ impl Sweep {
         assert!(
             matches!(
                 exit,
-                Ok(0 | 3 | 6) | Err(BackupError::Connect { .. } | BackupError::Enumerate(_))
+                Ok(0 | 3 | 6) | Err(BackupError::Connect { .. } | BackupError::List(_))
             ),
             "{fault:?}: {exit:?}"
         );

@@ -24,7 +24,7 @@
 //!
 //! Every other line is a record ([`Record`]) with its kind in `k`. In a frame, all `store`
 //! records come before records that use them. Later records replace earlier ones of the
-//! same thing (`account`, `mailbox`, `job` by `id`; `checkpoint` by mailbox; flags of a
+//! same thing (`account`, `mailbox`, `job` by `id`; `checkpoint`, `maildrop` by mailbox; flags of a
 //! placement by `flags`).
 //!
 //! The end of the last file inside a frame is simply its end: that commit never happened.
@@ -57,8 +57,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Account, Checkpoint, ContentId, Flags, InternalDate, Job, LineEnds, Location, Mailbox,
-    MailboxId, Placement, RemoteId, RunReport, Skip, StoredContent, UidSet,
+    Account, Checkpoint, ContentId, Flags, InternalDate, Job, Judged, LineEnds, Location, Mailbox,
+    MailboxId, Maildrop, Placement, RemoteId, Removed, Renamed, RunReport, Skip, StoredContent,
+    UidSet,
 };
 
 /// The format this program reads and writes.
@@ -68,7 +69,7 @@ pub const CONTENTS_MAGIC: u32 = 0x184D_2A5C;
 /// Magic number of a zstd frame.
 pub const ZSTD_MAGIC: u32 = 0xFD2F_B528;
 /// A data frame closes at this many bytes of text.
-pub const DATA_FRAME_BYTES: u64 = 16 << 20;
+pub const DATA_FRAME_BYTES: u64 = 12 << 20;
 /// Window log of data frames: 27 would cost every reader 131 MiB of memory.
 pub const WINDOW_LOG: u32 = 24;
 /// A segment is sealed at this many bytes on disk.
@@ -142,11 +143,19 @@ pub enum Record {
     Moved(Moved),
     /// A content whose bytes were found lost; it counts as not held.
     Damaged(Damaged),
+    /// A POP3 maildrop, new or changed.
+    Maildrop(Maildrop),
+    /// Messages of a maildrop that were judged by their header and not fetched.
+    Judged(Judged),
+    /// A message of a maildrop that goes by another UIDL now.
+    Renamed(Renamed),
+    /// Messages deleted from a maildrop on the user's order.
+    Removed(Removed),
 }
 
 impl Record {
     /// All kinds this program knows.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 17] = [
         "account",
         "mailbox",
         "job",
@@ -160,6 +169,10 @@ impl Record {
         "seal",
         "moved",
         "damaged",
+        "maildrop",
+        "judged",
+        "renamed",
+        "removed",
     ];
 
     /// The record's kind, and whether a program that does not know it must keep its hands off.
@@ -179,6 +192,10 @@ impl Record {
             Self::Seal(_) => ("seal", true),
             Self::Moved(_) => ("moved", true),
             Self::Damaged(_) => ("damaged", true),
+            Self::Maildrop(_) => ("maildrop", true),
+            Self::Judged(_) => ("judged", true),
+            Self::Renamed(_) => ("renamed", true),
+            Self::Removed(_) => ("removed", false),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::stop::Stop;
 use crate::archive::format::Record;
@@ -13,13 +13,14 @@ use crate::event::{Event, Sink};
 use crate::store::{Arrived, Committed, StoreError, Writer};
 
 /// Bytes of fetched mail that may wait for the committer, in units of [`UNIT`].
-const QUEUE_UNITS: u32 = 8 << 10;
+const QUEUE_UNITS: u32 = 4 << 10;
 /// One permit stands for this many bytes.
 const UNIT: u64 = 1 << 10;
 
 enum Work {
     Arrived(Box<Arrived>, OwnedSemaphorePermit),
     Record(Box<Record>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// The sending side: cheap to clone, one per connection.
@@ -47,6 +48,13 @@ impl Queue {
         self.work
             .send(Work::Arrived(Box::new(arrived), permit))
             .map_err(|_| Closed)
+    }
+
+    /// Waits until everything handed over so far is committed.
+    pub(super) async fn flush(&self) -> Result<(), Closed> {
+        let (done, committed) = oneshot::channel();
+        self.work.send(Work::Flush(done)).map_err(|_| Closed)?;
+        committed.await.map_err(|_| Closed)
     }
 
     /// Hands over a record; it is committed with or after everything handed over before.
@@ -147,6 +155,12 @@ fn commit_until_closed(
                 drop(permit);
             }
             Ok(Work::Record(record)) => writer.record(*record),
+            Ok(Work::Flush(done)) => {
+                commit(writer, sink, total)?;
+                if done.send(()).is_err() {
+                    tracing::debug!("whoever waited for a commit has left");
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return commit(writer, sink, total),
         }
@@ -167,6 +181,10 @@ fn commit(writer: &mut Writer, sink: &dyn Sink, total: &mut Committed) -> Result
     }
     total.messages += done.messages;
     total.bytes += done.bytes;
+    total.line_end_added += done.line_end_added;
+    for (mailbox, known) in done.known {
+        *total.known.entry(mailbox).or_default() += known;
+    }
     for (mailbox, (stored, linked)) in done.mailboxes {
         let sum = total.mailboxes.entry(mailbox).or_default();
         sum.0 += stored;

@@ -1,37 +1,39 @@
 //! Backup: enumerate, plan, fetch, commit. One account per run.
 //!
 //! ```text
-//! enumerate ─ plan ─► job ─► workers (one per connection) ─► queue ─► committer
+//! enumerate ─ plan ─► job ─► sessions (one per connection) ─► queue ─► committer
 //! ```
 //!
 //! The engine ties ends and stores together and decides nothing about either. It emits
 //! events and returns a report whose numbers add up, or do not and say so.
+//!
+//! `run.rs` is the course of a run. What a protocol does in it is a `Side`: [`imap`] and
+//! [`pop3`] each have their enumeration, their pure plan and their way of fetching. They share
+//! the committer, the job, the patience with a server, and the way to stop.
 
 mod commit;
-mod enumerate;
-mod fetch;
+mod identify;
+mod imap;
 mod job;
-mod line;
 mod patience;
-mod plan;
+mod pop3;
 mod run;
-mod settle;
+mod side;
 mod stop;
-mod work;
-mod workers;
 
 use std::path::PathBuf;
 
-pub use enumerate::{EnumerateError, Enumerated, Enumeration, Outcome, Planned};
 #[cfg(feature = "testing")]
 pub use patience::testing;
-pub use plan::{Facts, Plan, plan};
+pub use pop3::DeletePolicy;
 pub use run::{dry_run, run};
+pub use side::ServerError;
 pub use stop::Stop;
 
-use crate::imap::ImapError;
+use crate::catalog::CatalogError;
 use crate::model::Selection;
-use crate::source::ImapSource;
+use crate::source::Source;
+use crate::spool::SpoolError;
 use crate::store::{OpenOptions, StoreError};
 
 /// What to back up, and where to.
@@ -42,13 +44,16 @@ pub struct Request {
     /// How to open it.
     pub open: OpenOptions,
     /// The account on its server.
-    pub source: ImapSource,
+    pub source: Source,
     /// What the user calls the account.
     pub account: String,
     /// The source as it was given, without any secret; `resume` starts from it.
     pub source_text: String,
     /// Which messages.
     pub selection: Selection,
+    /// What to delete from a POP3 server once it is held. Not part of a job: resuming one
+    /// deletes nothing.
+    pub delete: DeletePolicy,
     /// Only plan: leave a job that `resume` can run.
     pub plan_only: bool,
     /// The job to go on with, when the user named one.
@@ -62,6 +67,9 @@ pub enum BackupError {
     /// The archive.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The catalog, while planning.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// The server, before anything was planned.
     #[error("cannot work with {server}")]
     Connect {
@@ -69,15 +77,48 @@ pub enum BackupError {
         server: String,
         /// What happened.
         #[source]
-        source: ImapError,
+        source: Box<ServerError>,
     },
-    /// Listing and planning.
-    #[error(transparent)]
-    Enumerate(#[from] EnumerateError),
+    /// The server, while it was asked what there is.
+    #[error("cannot list the messages")]
+    List(#[source] ServerError),
+    /// Patterns that match no mailbox.
+    #[error("no mailbox matches {}", quoted(patterns))]
+    IdlePatterns {
+        /// The patterns.
+        patterns: Vec<String>,
+        /// The mailboxes there are.
+        mailboxes: Vec<String>,
+    },
+    /// A POP3 server without UIDL, by which messages are told apart.
+    #[error("the server has no UIDL, so it cannot be told which messages are new")]
+    NoUidl,
+    /// `--pop-spam only`, and nothing by which spam could be told.
+    #[error(
+        "not one of {judged} messages carries a verdict of a spam filter, so spam cannot be told"
+    )]
+    NoVerdict {
+        /// Messages whose header was looked at.
+        judged: u32,
+    },
     /// A thread could not be started or died.
     #[error("a part of the run died")]
     Thread(#[source] std::io::Error),
     /// Large messages cannot be written to the archive's `tmp/`.
     #[error("cannot keep a large message")]
-    Spool(#[source] ImapError),
+    Spool(#[source] ServerError),
+}
+
+impl From<SpoolError> for ServerError {
+    fn from(error: SpoolError) -> Self {
+        Self::Imap(error.into())
+    }
+}
+
+fn quoted(patterns: &[String]) -> String {
+    patterns
+        .iter()
+        .map(|p| format!("`{p}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

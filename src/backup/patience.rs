@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::fetch::describe;
+use super::side::describe;
 use super::stop::Stop;
 use crate::event::{Event, Sink};
-use crate::imap::ImapError;
 use crate::net::Backoff;
 
 /// Failed attempts in a row, without anything gained in between, after which one gives up.
@@ -39,7 +38,7 @@ impl Patience {
     /// Waits for at least `least` after this failure, if it is to be tried again at all.
     pub(super) async fn after(
         &mut self,
-        error: &ImapError,
+        error: &(dyn std::error::Error + Sync),
         least: Duration,
         sink: &dyn Sink,
         stop: &Stop,

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::commit::{Committer, Finished};
-use super::enumerate::{Enumerated, Outcome, enumerate};
-use super::fetch::{Ended, describe};
-use super::job::{fetch_list, plan_job, record_changes, register};
-use super::line::Line;
-use super::settle;
+use super::imap::ImapSide;
+use super::job::plan_job;
+use super::pop3::Pop3Side;
+use super::side::{Ended, Ground, ServerError, Side, describe};
 use super::stop::Stop;
-use super::work::Work;
-use super::workers::{Stage, fetch_all, is_local};
 use super::{BackupError, Request};
 use crate::archive::format::Record;
 use crate::catalog::Catalog;
 use crate::event::{Event, Sink};
-use crate::imap::{ImapError, SpoolOptions};
-use crate::model::{AccountId, Job, JobState, Mailbox, RunReport};
-use crate::report::{BackupReport, Ending, MailboxReport};
+use crate::model::{AccountId, Job, JobState, RunReport};
+use crate::report::{BackupReport, Ending};
+use crate::source::Source;
+use crate::spool::SpoolOptions;
 use crate::store::{Reader, StoreError, Writer};
 
 /// Plans a backup against an archive that need not exist, and changes nothing anywhere.
@@ -31,6 +29,21 @@ pub async fn dry_run(
     sink: Arc<dyn Sink>,
     stop: &Stop,
 ) -> Result<BackupReport, BackupError> {
+    let spool = spool_into(&std::env::temp_dir());
+    let ground = Ground {
+        request,
+        spool: &spool,
+        sink: &sink,
+        stop,
+    };
+    match &request.source {
+        Source::Imap(source) => look(ImapSide::new(ground, source), ground).await,
+        Source::Pop3(source) => look(Pop3Side::new(ground, source), ground).await,
+    }
+}
+
+async fn look(mut side: impl Side, ground: Ground<'_>) -> Result<BackupReport, BackupError> {
+    let request = ground.request;
     let reader = match Reader::open(&request.archive, request.open.catalog.as_deref()) {
         Ok(reader) => Some(reader),
         Err(StoreError::Dir(crate::archive::DirError::Missing(_))) => None,
@@ -40,37 +53,21 @@ pub async fn dry_run(
     let catalog = match &reader {
         Some(reader) => reader.catalog(),
         None => {
-            empty = Catalog::create_private("").map_err(StoreError::from)?;
+            empty = Catalog::create_private("")?;
             &empty
         }
     };
-    let accounts = catalog.accounts().map_err(StoreError::from)?;
+    let accounts = catalog.accounts()?;
     let alias = request.source.alias();
     let account = accounts
         .iter()
         .find(|a| a.name == request.account || a.aliases.contains(&alias));
-    let known = match account {
-        Some(account) => catalog
-            .mailboxes(Some(account.id))
-            .map_err(StoreError::from)?,
-        None => Vec::new(),
-    };
-    let mut line = open_line(request, &spool_into(&std::env::temp_dir()), &*sink, stop).await?;
-    let found = enumerate(
-        &request.source,
-        &mut line,
-        catalog,
-        &known,
-        &request.selection,
-        &*sink,
-    )
-    .await?;
-    if let Some(session) = line.into_session() {
-        session.logout().await;
-    }
-    let mut report = settle::planned_report(request, &found);
-    sink.event(planned_event(&found.mailboxes));
-    report.received = request.source.net.counters.received.load(Ordering::Relaxed);
+    side.connect().await?;
+    side.enumerate(catalog, account).await?;
+    let mut report = side.report();
+    ground.sink.event(planned(&side));
+    side.part().await;
+    report.received = received(request);
     Ok(report)
 }
 
@@ -88,82 +85,57 @@ pub async fn run(
     stop: &Stop,
 ) -> Result<BackupReport, BackupError> {
     let started = request.open.clock.now();
-    let mut writer = request.open.open(&request.archive)?;
-    let findings = writer.findings().clone();
-    let damaged: u64 = findings.damaged.iter().map(|(_, lost, _)| lost).sum();
-    let cut: u64 = findings.cut.iter().map(|(_, bytes)| bytes).sum();
-    if findings.adopted > 0 || cut > 0 || damaged > 0 {
-        sink.event(Event::Recovered {
-            adopted: findings.adopted,
-            cut,
-            damaged,
-        });
-    }
+    let writer = request.open.open(&request.archive)?;
     let spool = spool_into(&writer.dir().tmp());
-    let mut line = match open_line(request, &spool, &*sink, stop).await {
-        Ok(line) => line,
+    let ground = Ground {
+        request,
+        spool: &spool,
+        sink: &sink,
+        stop,
+    };
+    match &request.source {
+        Source::Imap(source) => work(ImapSide::new(ground, source), ground, writer, started).await,
+        Source::Pop3(source) => work(Pop3Side::new(ground, source), ground, writer, started).await,
+    }
+}
+
+async fn work(
+    mut side: impl Side,
+    ground: Ground<'_>,
+    mut writer: Writer,
+    started: String,
+) -> Result<BackupReport, BackupError> {
+    let Ground {
+        request,
+        sink,
+        stop,
+        ..
+    } = ground;
+    let damaged = say_what_was_found(&writer, &**sink);
+    let account = match begin(&mut side, request, &mut writer).await {
+        Ok(account) => account,
         Err(error) => {
             leave(writer);
             return Err(error);
         }
     };
-    let account = writer.account(&request.account, &request.source.alias())?;
-    let mut known = writer.catalog().mailboxes(None).map_err(StoreError::from)?;
-    let of_account: Vec<Mailbox> = known
-        .iter()
-        .filter(|m| m.account == account.id)
-        .cloned()
-        .collect();
-    let found = enumerate(
-        &request.source,
-        &mut line,
-        writer.catalog(),
-        &of_account,
-        &request.selection,
-        &*sink,
-    )
-    .await;
-    let mut found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            leave(writer);
-            return Err(error.into());
-        }
-    };
-    sink.event(planned_event(&found.mailboxes));
-    let quirks = line.quirks();
-    let session = line.into_session();
-
-    register(&mut writer, &account, &mut found.mailboxes, &mut known);
-    let mut report = settle::planned_report(request, &found);
-    let enumerated = found.mailboxes;
-    let job = plan_job(&mut writer, request, &account, &enumerated, &*sink)?;
+    sink.event(planned(&side));
+    let mut report = side.report();
+    let job = plan_job(&mut writer, request, account, side.job_mailboxes(), &**sink)?;
     report.damaged = damaged;
     report.job = job.as_ref().map(|j| j.id);
     if request.plan_only {
         writer.commit()?;
         writer.finish()?;
-        if let Some(session) = session {
-            session.logout().await;
-        }
+        side.part().await;
         return Ok(report);
     }
 
-    record_changes(&mut writer, &enumerated);
+    side.record(&mut writer);
     report.run = Some(writer.run());
-    let work = Work::new(fetch_list(&enumerated, &known));
     let committer =
-        Committer::start(writer, Arc::clone(&sink), stop.clone()).map_err(BackupError::Thread)?;
-    let stage = Stage {
-        request,
-        spool: &spool,
-        work: &work,
-        committer: &committer,
-        sink: &sink,
-        stop,
-    };
-    let (ended, session) = fetch_all(&stage, session, quirks).await;
-    let closing = settle::close(&stage, session, &enumerated).await;
+        Committer::start(writer, Arc::clone(sink), stop.clone()).map_err(BackupError::Thread)?;
+    let ended = side.fetch(&committer).await;
     let Finished {
         writer,
         committed,
@@ -174,18 +146,51 @@ pub async fn run(
     let mut writer = writer.ok_or_else(lost)?;
 
     report.bytes = committed.bytes;
+    report.line_end_added = committed.line_end_added;
     // What is lost still: a run heals what the server sends again, and the next one says again
     // what it could not.
-    report.damaged = writer.catalog().damaged().map_err(StoreError::from)?.len() as u64;
-    settle::tally(&mut report, &enumerated, &committed, &closing);
-    let local = settle_ending(&mut report, ended, stop, &work);
-    report.received = request.source.net.counters.received.load(Ordering::Relaxed);
-    finish_run(request, &mut writer, &report, job, account.id, started)?;
+    report.damaged = writer.catalog().damaged()?.len() as u64;
+    side.tally(&mut report, &committed);
+    let local = settle_ending(&mut report, ended);
+    side.afterwards(&mut writer, &mut report).await?;
+    report.received = received(request);
+    finish_run(request, &mut writer, &report, job, account, started)?;
     writer.finish()?;
     match local {
         Some(error) => Err(BackupError::Spool(error)),
         None => Ok(report),
     }
+}
+
+/// Up to the plan: nothing that fails here leaves more in the archive than what is known of the
+/// account.
+async fn begin(
+    side: &mut impl Side,
+    request: &Request,
+    writer: &mut Writer,
+) -> Result<AccountId, BackupError> {
+    side.connect().await?;
+    let account = writer.account(&request.account, &request.source.alias())?;
+    side.prepare(writer, &account)?;
+    side.enumerate(writer.catalog(), Some(&account)).await?;
+    side.register(writer, &account);
+    Ok(account.id)
+}
+
+/// Tells what opening the archive found; gives the number of lost messages.
+fn say_what_was_found(writer: &Writer, sink: &dyn Sink) -> u64 {
+    let findings = writer.findings();
+    let damaged: u64 = findings.damaged.iter().map(|(_, lost, _)| lost).sum();
+    let cut: u64 = findings.cut.iter().map(|(_, bytes)| bytes).sum();
+    let adopted = findings.adopted;
+    if adopted > 0 || cut > 0 || damaged > 0 {
+        sink.event(Event::Recovered {
+            adopted,
+            cut,
+            damaged,
+        });
+    }
+    damaged
 }
 
 /// Nothing was begun, so nothing is recorded; but the archive is left in good order. What went
@@ -223,19 +228,6 @@ fn finish_run(
     Ok(())
 }
 
-async fn open_line<'a>(
-    request: &'a Request,
-    spool: &SpoolOptions,
-    sink: &'a dyn Sink,
-    stop: &'a Stop,
-) -> Result<Line<'a>, BackupError> {
-    let endpoint = &request.source.endpoint;
-    let server = format!("{}:{}", endpoint.host, endpoint.port);
-    Line::open(&request.source, spool.clone(), sink, stop)
-        .await
-        .map_err(|source| BackupError::Connect { server, source })
-}
-
 /// Large messages wait as files in the archive's `tmp/`.
 fn spool_into(tmp: &Path) -> SpoolOptions {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -247,37 +239,30 @@ fn spool_into(tmp: &Path) -> SpoolOptions {
     }))
 }
 
-fn planned_event(enumerated: &[Enumerated]) -> Event {
-    let plans = enumerated.iter().filter_map(|e| match &e.outcome {
-        Outcome::Planned(planned) => Some(&planned.plan),
-        _ => None,
-    });
-    let (mut messages, mut bytes, mut mailboxes) = (0, 0, 0);
-    for plan in plans.filter(|p| !p.fetch.is_empty()) {
-        messages += plan.fetch.len() as u64;
-        bytes += plan.bytes;
-        mailboxes += 1;
-    }
+fn received(request: &Request) -> u64 {
+    request
+        .source
+        .net()
+        .counters
+        .received
+        .load(Ordering::Relaxed)
+}
+
+fn planned(side: &impl Side) -> Event {
+    let load = side.load();
     Event::Planned {
-        messages,
-        bytes,
-        mailboxes,
+        messages: load.messages,
+        bytes: load.bytes,
+        mailboxes: load.mailboxes,
     }
 }
 
 /// Says in the report how the run ended. Gives the error of a run that this machine ended,
 /// which is the user's to know even though everything committed is safe.
-fn settle_ending(
-    report: &mut BackupReport,
-    ended: Ended,
-    stop: &Stop,
-    work: &Work,
-) -> Option<ImapError> {
+fn settle_ending(report: &mut BackupReport, ended: Ended) -> Option<ServerError> {
     match ended {
-        Ended::Done if !stop.is_requested() || work.batches_left() == 0 => {
-            report.ending = Ending::Complete
-        }
-        Ended::Done | Ended::Stopped => report.ending = Ending::Interrupted,
+        Ended::Done => report.ending = Ending::Complete,
+        Ended::Stopped => report.ending = Ending::Interrupted,
         Ended::Died => {
             report.ending = Ending::ServerLost;
             report.error = Some(
@@ -288,18 +273,8 @@ fn settle_ending(
         Ended::Failed(error) => {
             report.ending = Ending::ServerLost;
             report.error = Some(describe(&error));
-            return is_local(&error).then_some(error);
+            return error.is_local().then_some(error);
         }
     }
     None
-}
-
-/// So that settle.rs and this file agree on what a mailbox without work looks like.
-pub(super) fn empty_mailbox(name: &str) -> MailboxReport {
-    MailboxReport {
-        name: name.to_owned(),
-        tally: Default::default(),
-        unchanged: false,
-        problem: None,
-    }
 }

@@ -34,6 +34,7 @@ impl Catalog {
                 tx: &tx,
                 run,
                 at,
+                since: crate::clock::parse_rfc3339(at).unwrap_or(0),
                 segments: HashMap::new(),
                 flags: HashMap::new(),
                 last: None,
@@ -48,10 +49,12 @@ impl Catalog {
     }
 }
 
-struct Applier<'a> {
-    tx: &'a Transaction<'a>,
-    run: u32,
+pub(super) struct Applier<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) run: u32,
     at: &'a str,
+    /// The same in Unix seconds.
+    since: i64,
     segments: HashMap<String, i64>,
     flags: HashMap<Flags, i64>,
     /// The content stored last: most placements follow their `store`.
@@ -74,6 +77,10 @@ impl Applier<'_> {
             Record::Seal(seal) => self.seal(seal),
             Record::Moved(moved) => self.moved(moved),
             Record::Damaged(damaged) => self.damaged(damaged),
+            Record::Maildrop(maildrop) => self.maildrop(maildrop),
+            Record::Judged(judged) => self.judged(judged),
+            Record::Renamed(renamed) => self.renamed(renamed),
+            Record::Removed(removed) => self.removed(removed),
         }
     }
 
@@ -227,8 +234,8 @@ impl Applier<'_> {
         self.tx
             .prepare_cached(
                 "INSERT OR REPLACE INTO placements
-                 (mailbox, uidvalidity, uid, uidl, content, flags, date, zone, size, healed)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 (mailbox, uidvalidity, uid, uidl, content, flags, date, zone, size, healed, since)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 p.mailbox.0,
@@ -240,8 +247,12 @@ impl Applier<'_> {
                 p.date.map(|d| d.unix),
                 p.date.map_or(0, |d| d.offset_minutes),
                 p.size,
-                p.evidence == Evidence::Healed
+                p.evidence == Evidence::Healed,
+                self.since
             ])?;
+        if let RemoteId::Pop { uidl } = &p.remote {
+            return self.pop_placed(p.mailbox, uidl);
+        }
         // What was skipped before and is held now is no skip any more.
         self.tx
             .prepare_cached("DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ?4")?

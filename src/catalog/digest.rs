@@ -16,7 +16,7 @@ pub struct TableDigest {
 }
 
 /// Everything but numbers that only the database itself gives out.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     ("accounts", "SELECT id, name, aliases, folder FROM accounts ORDER BY id"),
     (
         "mailboxes",
@@ -30,9 +30,14 @@ const TABLES: [(&str, &str); 9] = [
     ),
     (
         "placements",
-        "SELECT p.mailbox, p.uidvalidity, p.uid, p.uidl, c.id, f.flags, p.date, p.zone, p.size, p.healed, p.gone
+        "SELECT p.mailbox, p.uidvalidity, p.uid, p.uidl, c.id, f.flags, p.date, p.zone, p.size, p.healed, p.gone, p.since
          FROM placements p LEFT JOIN contents c ON c.no = p.content LEFT JOIN flag_sets f ON f.id = p.flags
          ORDER BY p.mailbox, p.uidvalidity, p.uid, p.uidl",
+    ),
+    ("maildrops", "SELECT mailbox, server, start, zone FROM maildrops ORDER BY mailbox"),
+    (
+        "unique ids",
+        "SELECT mailbox, uidl, baseline, before, spam, evidence, removed FROM uidls ORDER BY mailbox, uidl",
     ),
     (
         "skips",

@@ -61,7 +61,7 @@ CREATE TABLE flag_sets (
 ) STRICT;
 
 -- uidl is '' for IMAP; uidvalidity and uid are 0 for POP3.
--- gone: the run that found it gone, 0 while it is present.
+-- gone: the run that found it gone, 0 while it is present. since: when it became durable here.
 CREATE TABLE placements (
     mailbox     INTEGER NOT NULL,
     uidvalidity INTEGER NOT NULL,
@@ -74,10 +74,31 @@ CREATE TABLE placements (
     size        INTEGER NOT NULL,
     healed      INTEGER NOT NULL,
     gone        INTEGER NOT NULL DEFAULT 0,
+    since       INTEGER NOT NULL,
     PRIMARY KEY (mailbox, uidvalidity, uid, uidl)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX placements_by_content ON placements (content);
+
+-- POP3: a maildrop goes by the mailbox its messages are filed in, spam aside.
+CREATE TABLE maildrops (
+    mailbox INTEGER PRIMARY KEY,
+    server  TEXT NOT NULL,
+    start   INTEGER,
+    zone    INTEGER NOT NULL
+) STRICT;
+
+-- What is known of UIDLs beside placements. spam: by a header; NULL where nobody judged.
+CREATE TABLE uidls (
+    mailbox  INTEGER NOT NULL,
+    uidl     TEXT    NOT NULL,
+    baseline INTEGER NOT NULL DEFAULT 0,
+    before   INTEGER NOT NULL DEFAULT 0,
+    spam     INTEGER,
+    evidence TEXT,
+    removed  INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (mailbox, uidl)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE skips (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
 ///
-/// mailstow takes mail out of a server over IMAP and keeps it in a compressed archive. The
-/// source is only read: nothing is marked, moved or deleted. Run the same command again and
+/// mailstow takes mail out of a server over IMAP or POP3 and keeps it in a compressed archive.
+/// The source is only read: nothing is moved or deleted unless --pop-delete says so. Run the same command again and
 /// only what is new is fetched; interrupt it at any time and run it again.
 #[derive(Debug, Parser)]
 #[command(
@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(after_help = "\
 Examples:
   mailstow backup imaps://you@example.com@imap.zoho.com --to ~/mail
+  mailstow backup pop3s://you@example.com@pop.zoho.com --to ~/mail
   mailstow status ~/mail
   mailstow ls ~/mail INBOX
   mailstow verify ~/mail
@@ -86,8 +87,9 @@ pub(crate) enum Command {
 pub(crate) struct BackupArgs {
     /// Account to back up, such as imaps://you@example.com@imap.example.com (can be repeated)
     ///
-    /// imaps:// is TLS on port 993. imap:// is port 143 and upgraded by STARTTLS, without
-    /// which mailstow goes no further, except to this machine. The user name may hold an @.
+    /// imaps:// and pop3s:// are TLS on ports 993 and 995. imap:// and pop3:// are ports 143 and
+    /// 110, upgraded by STARTTLS, without which mailstow goes no further, except to this machine.
+    /// The user name may hold an @.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Archive to write to; made if it does not exist
@@ -101,6 +103,8 @@ pub(crate) struct BackupArgs {
     pub(crate) account: Option<String>,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) pop: PopArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
@@ -129,12 +133,78 @@ pub(crate) struct SelectionArgs {
     pub(crate) max_size: Option<u64>,
 }
 
+#[derive(Debug, Args, Default, Clone)]
+#[command(next_help_heading = "POP3")]
+pub(crate) struct PopArgs {
+    /// Which messages of the maildrop [default: all]
+    ///
+    /// from-today: what is dated on the day of the first run or later, by the topmost Received
+    /// field, else by Date, and everything that comes after that run, whatever its date. What is
+    /// left out stays on the server and is fetched by a later run with all.
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) pop_messages: Option<PopMessages>,
+    /// What to do with spam, as the server's filter marked it in the header [default: include]
+    ///
+    /// include: it is filed as Junk. exclude: it is not fetched. only: nothing else is. Fetched
+    /// messages that are not recognised as spam are filed as INBOX.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) pop_spam: Option<PopSpam>,
+    /// The server was set to deliver only spam (Zoho can be): file everything new as Junk
+    #[arg(long)]
+    pub(crate) pop_spam_from_server: bool,
+    /// Delete from the server what is held: never, archived, or after-days=N [default: never]
+    ///
+    /// Only messages fetched and re-read from the archive, whose header is the same on the
+    /// server still, in a session of its own after the backup; days count from when a message
+    /// became durable in the archive. On Zoho this takes a message out of the POP queue, also
+    /// where the server is set to retain it.
+    #[arg(long, value_name = "WHEN", value_parser = super::values::delete_policy)]
+    pub(crate) pop_delete: Option<mailstow::backup::DeletePolicy>,
+    /// Go on with a server that has no UIDL: everything is fetched in every run, kept once
+    #[arg(long)]
+    pub(crate) pop_without_uidl: bool,
+}
+
+impl PopArgs {
+    /// Whether any of them was given.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.pop_messages.is_some()
+            || self.pop_spam.is_some()
+            || self.pop_spam_from_server
+            || self.pop_delete.is_some()
+            || self.pop_without_uidl
+    }
+}
+
+/// Which messages of a maildrop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PopMessages {
+    /// Everything in the maildrop
+    All,
+    /// What comes from today on
+    FromToday,
+}
+
+/// What to do with spam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PopSpam {
+    /// File it as Junk
+    Include,
+    /// Leave it on the server
+    Exclude,
+    /// Fetch nothing else
+    Only,
+}
+
 #[derive(Debug, Args, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// Connections at once [default: what the server is known to bear, usually 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(crate) connections: Option<u8>,
+    /// Send one POP3 command at a time, also where the server says that it bears more
+    #[arg(long)]
+    pub(crate) no_pipelining: bool,
     /// Receive at most this many bytes per second, such as 2M
     #[arg(long, value_name = "RATE", value_parser = super::values::size)]
     pub(crate) limit_rate: Option<u64>,

@@ -7,18 +7,20 @@ use std::time::Duration;
 use mailstow::backup::{self, BackupError, Request, Stop};
 use mailstow::durable::LockError;
 use mailstow::event::{Event, Sink};
-use mailstow::imap::Credentials;
-use mailstow::model::Selection;
+use mailstow::model::{self, PopSelection, Selection};
 use mailstow::report::{BackupReport, Ending};
-use mailstow::source::ImapSource;
+use mailstow::secret::Credentials;
+use mailstow::source::{ImapSource, Pop3Source, Source};
 use mailstow::store::{OpenOptions, StoreError};
 
-use super::args::{BackupArgs, CatalogArgs, ConnectionArgs, PasswordArgs};
+use super::args::{
+    BackupArgs, CatalogArgs, ConnectionArgs, PasswordArgs, PopArgs, PopMessages, PopSpam,
+};
 use super::failure::{CommandError, exit};
 use super::output::Output;
 use super::report;
 use super::signals::Signals;
-use super::source_arg::{SourceUrl, net_options, password};
+use super::source_arg::{Protocol, SourceUrl, net_options, password};
 use super::text;
 
 /// What to do about each account.
@@ -41,9 +43,10 @@ pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, 
         .map(|s| SourceUrl::parse(s, &args.connection))
         .collect::<Result<Vec<_>, _>>()?;
     let selection = selection(args)?;
+    check_protocols(args, &urls)?;
     let mut requests = Vec::new();
     for url in &urls {
-        let source = imap_source(url, &args.connection, &args.password, urls.len() == 1)?;
+        let source = source(url, &args.connection, &args.password, urls.len() == 1)?;
         requests.push(Request {
             archive: args.to.clone(),
             open: OpenOptions {
@@ -55,6 +58,7 @@ pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, 
             account: args.account.clone().unwrap_or_else(|| url.account()),
             source_text: url.text.clone(),
             selection: selection.clone(),
+            delete: args.pop.pop_delete.unwrap_or_default(),
             plan_only: plan,
             job: None,
         });
@@ -85,23 +89,83 @@ fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
         since: s.since,
         before: s.before,
         max_size: s.max_size,
+        pop: pop_selection(&args.pop)?,
     })
 }
 
-pub(crate) fn imap_source(
+fn pop_selection(args: &PopArgs) -> Result<PopSelection, CommandError> {
+    if args.pop_spam_from_server && args.pop_spam == Some(PopSpam::Exclude) {
+        return Err(CommandError::usage(
+            "where the server delivers only spam, --pop-spam exclude would leave out everything"
+                .to_owned(),
+        ));
+    }
+    Ok(PopSelection {
+        messages: match args.pop_messages {
+            None | Some(PopMessages::All) => model::PopMessages::All,
+            Some(PopMessages::FromToday) => model::PopMessages::FromToday,
+        },
+        spam: match args.pop_spam {
+            None | Some(PopSpam::Include) => model::PopSpam::Include,
+            Some(PopSpam::Exclude) => model::PopSpam::Exclude,
+            Some(PopSpam::Only) => model::PopSpam::Only,
+        },
+        spam_from_server: args.pop_spam_from_server,
+        without_uidl: args.pop_without_uidl,
+    })
+}
+
+/// Options that mean nothing to a source are slips of the user's.
+fn check_protocols(args: &BackupArgs, urls: &[SourceUrl]) -> Result<(), CommandError> {
+    let over = |protocol| urls.iter().any(|u| u.protocol == protocol);
+    if args.pop.is_used() && !over(Protocol::Pop3) {
+        return Err(CommandError::usage(
+            "the --pop options are for pop3:// and pop3s:// sources, and none is given".to_owned(),
+        ));
+    }
+    let s = &args.selection;
+    if over(Protocol::Pop3) && !(s.mailboxes.is_empty() && s.exclude.is_empty()) {
+        return Err(CommandError::usage(
+            "--mailbox and --exclude choose among mailboxes, and a POP3 maildrop is only one"
+                .to_owned(),
+        )
+        .hint("run the POP3 source without them"));
+    }
+    if over(Protocol::Pop3) && (s.since.is_some() || s.before.is_some()) {
+        return Err(CommandError::usage(
+            "--since and --before go by the date of arrival, which a POP3 server does not tell"
+                .to_owned(),
+        )
+        .hint("--pop-messages from-today leaves out what was there before"));
+    }
+    Ok(())
+}
+
+pub(crate) fn source(
     url: &SourceUrl,
     connection: &ConnectionArgs,
     args: &PasswordArgs,
     only: bool,
-) -> Result<ImapSource, CommandError> {
-    Ok(ImapSource {
-        endpoint: url.endpoint.clone(),
-        net: net_options(connection)?,
-        credentials: Credentials {
-            user: url.user.clone(),
-            secret: password(url, args, only)?,
-        },
-        connections: connection.connections.map(usize::from),
+) -> Result<Source, CommandError> {
+    let endpoint = url.endpoint.clone();
+    let net = net_options(connection)?;
+    let credentials = Credentials {
+        user: url.user.clone(),
+        secret: password(url, args, only)?,
+    };
+    Ok(match url.protocol {
+        Protocol::Imap => Source::Imap(ImapSource {
+            endpoint,
+            net,
+            credentials,
+            connections: connection.connections.map(usize::from),
+        }),
+        Protocol::Pop3 => Source::Pop3(Pop3Source {
+            endpoint,
+            net,
+            credentials,
+            pipelining: !connection.no_pipelining,
+        }),
     })
 }
 

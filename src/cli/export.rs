@@ -97,7 +97,7 @@ fn words(report: &ExportReport, to: &str) -> String {
     lines.extend(report.lost.iter().map(|l| {
         format!(
             "! {} in {}: {}",
-            l.remote,
+            escaped(&l.remote.to_string()),
             escaped(&l.mailbox),
             escaped(&l.reason)
         )

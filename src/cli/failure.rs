@@ -4,10 +4,12 @@ use std::error::Error;
 use std::io;
 
 use mailstow::archive::{DirError, LogError, WriteError};
-use mailstow::backup::{BackupError, EnumerateError};
+use mailstow::backup::{BackupError, ServerError};
 use mailstow::durable::LockError;
 use mailstow::imap::ImapError;
 use mailstow::net::{NetError, TlsFailure};
+use mailstow::pop3::Pop3Error;
+use mailstow::spool::SpoolError;
 use mailstow::store::StoreError;
 
 use super::text::escaped;
@@ -184,15 +186,19 @@ impl From<BackupError> for CommandError {
         match error {
             BackupError::Store(error) => error.into(),
             BackupError::Connect { server, source } => {
-                let inner = Self::from(source);
+                let inner = Self::from(*source);
                 let mut made = Self::new(inner.exit, format!("cannot work with {server}: {}", inner.message));
                 made.causes = inner.causes;
                 made.hints = inner.hints;
                 made
             }
-            BackupError::Enumerate(EnumerateError::Imap(error)) => error.into(),
-            BackupError::Enumerate(EnumerateError::Catalog(error)) => StoreError::Catalog(error).into(),
-            BackupError::Enumerate(EnumerateError::IdlePatterns { patterns, mailboxes }) => {
+            BackupError::List(error) => error.into(),
+            BackupError::Catalog(error) => StoreError::Catalog(error).into(),
+            BackupError::NoUidl => Self::of(exit::CONFIGURATION, &error)
+                .hint("--pop-without-uidl fetches everything in every run and keeps each message once"),
+            BackupError::NoVerdict { .. } => Self::of(exit::CONFIGURATION, &error)
+                .hint("where the server can be set to deliver only spam (Zoho can), do that and run with --pop-spam-from-server; otherwise use --pop-spam include"),
+            BackupError::IdlePatterns { patterns, mailboxes } => {
                 let quoted = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
                 Self::usage(format!("no mailbox matches {}", quoted(&patterns))).hint(format!("the mailboxes are {}", quoted(&mailboxes)))
             }
@@ -200,6 +206,51 @@ impl From<BackupError> for CommandError {
             BackupError::Spool(_) => Self::of(exit::CONFIGURATION, &error)
                 .hint("large messages need room in the archive's tmp/: make room and run the same command again; what was committed is safe"),
         }
+    }
+}
+
+impl From<ServerError> for CommandError {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Imap(error) => error.into(),
+            ServerError::Pop3(error) => error.into(),
+        }
+    }
+}
+
+impl From<Pop3Error> for CommandError {
+    fn from(error: Pop3Error) -> Self {
+        let hint = match &error {
+            Pop3Error::Net(net) => return net_error(net),
+            Pop3Error::SignInRefused { words } => {
+                return Self::of(exit::SIGN_IN, &error).hint(pop_sign_in_hint(words));
+            }
+            Pop3Error::Unsendable => {
+                return Self::of(exit::CONFIGURATION, &error).hint(
+                    "check where the password comes from; a line end behind it is a usual slip",
+                );
+            }
+            Pop3Error::StartTlsUnavailable | Pop3Error::StartTlsRefused { .. } => {
+                "use pop3s:// (port 995) if the server has it; --allow-plaintext would let everybody on the way read along"
+            }
+            Pop3Error::ResponseInjection => {
+                "do not go on over this network; try pop3s:// (port 995)"
+            }
+            Pop3Error::NotPop3 { .. } => {
+                "check host and port; 995 is usual for pop3s://, 110 for pop3://"
+            }
+            Pop3Error::Capacity { .. } => {
+                "another program may hold the maildrop; close it or wait some minutes, then run the same command again"
+            }
+            Pop3Error::Spool(SpoolError { source, .. }) => {
+                return Self::of(exit::CONFIGURATION, &error).hint(io_hint(source));
+            }
+            Pop3Error::Io { source } if source.kind() == io::ErrorKind::TimedOut => {
+                "the server does not answer; pop3s:// wants the TLS port (usually 995), pop3:// the other (110)"
+            }
+            _ => "run the same command again; what was committed is not fetched twice",
+        };
+        Self::of(exit::NETWORK, &error).hint(hint)
     }
 }
 
@@ -227,7 +278,7 @@ impl From<ImapError> for CommandError {
             ImapError::Capacity { .. } => {
                 "close other mail programs or use --connections 1, then run the same command again"
             }
-            ImapError::Spool { source, .. } => {
+            ImapError::Spool(SpoolError { source, .. }) => {
                 return Self::of(exit::CONFIGURATION, &error).hint(io_hint(source));
             }
             ImapError::Io { source } if source.kind() == io::ErrorKind::TimedOut => {
@@ -236,6 +287,15 @@ impl From<ImapError> for CommandError {
             _ => "run the same command again; what was committed is not fetched twice",
         };
         Self::of(exit::NETWORK, &error).hint(hint)
+    }
+}
+
+fn pop_sign_in_hint(words: &str) -> &'static str {
+    let words = words.to_lowercase();
+    if words.contains("application-specific") || words.contains("app password") {
+        "make an application-specific password in the provider's security settings and use that"
+    } else {
+        "check user and password; POP has to be switched on at most providers (Zoho: Settings, Mail Accounts, POP Access; not on free plans), and with two-factor sign-in it wants an application-specific password"
     }
 }
 
@@ -266,9 +326,11 @@ fn net_error(error: &NetError) -> CommandError {
                 "if the certificate was renewed, check the new fingerprint with the server's operator and pin that"
             }
             TlsFailure::NotTls => {
-                "this port does not speak TLS: use imap:// for STARTTLS, or the TLS port (usually 993)"
+                "this port does not speak TLS: use imap:// or pop3:// for STARTTLS, or the TLS port (usually 993 for IMAP, 995 for POP3)"
             }
-            _ => "check host and port; imaps:// wants the TLS port, usually 993",
+            _ => {
+                "check host and port; imaps:// and pop3s:// want the TLS port, usually 993 and 995"
+            }
         },
         NetError::Resolve { .. } => "check the host's spelling and this machine's name service",
         NetError::Connect { .. } => "check host and port, and whether a firewall stands between",

@@ -17,7 +17,11 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for job in &jobs {
-        let planned: u64 = job.mailboxes.iter().map(|m| m.fetch.len()).sum();
+        let planned: u64 = job
+            .mailboxes
+            .iter()
+            .map(|m| m.fetch.len() + u64::from(m.messages))
+            .sum();
         let size: u64 = job.mailboxes.iter().map(|m| m.bytes).sum();
         let done = done(&reader, job)?;
         let state = match job.state {
@@ -51,6 +55,12 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
 fn done(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
     let mut done = 0;
     for mailbox in &job.mailboxes {
+        if mailbox.messages > 0 {
+            done += over_pop(reader, job)?
+                .saturating_sub(u64::from(mailbox.came_before))
+                .min(u64::from(mailbox.messages));
+            continue;
+        }
         let mut held = HashSet::new();
         let each = |row: mailstow::model::Held| {
             held.insert(row.uid);
@@ -66,4 +76,19 @@ fn done(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
             .count() as u64;
     }
     Ok(done)
+}
+
+/// How much has come over POP3, whatever it is filed as.
+fn over_pop(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
+    let catalog = reader.catalog();
+    let mut came = 0;
+    for mailbox in catalog
+        .mailboxes(Some(job.account))
+        .map_err(StoreError::from)?
+    {
+        came += catalog
+            .count_over_pop(mailbox.id)
+            .map_err(StoreError::from)?;
+    }
+    Ok(came)
 }

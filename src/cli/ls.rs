@@ -89,7 +89,7 @@ fn list_messages(
 ) -> Result<u8, CommandError> {
     let rows = reader
         .catalog()
-        .placements(mailbox.id, gone_too)
+        .shown(mailbox.id, gone_too)
         .map_err(StoreError::from)?;
     let mut mail = reader.mail();
     for row in rows {

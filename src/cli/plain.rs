@@ -83,6 +83,13 @@ impl State {
             Event::Enumerating { done, total } => {
                 Some(format!("looked at {done} of {}", count(*total, "mailbox")))
             }
+            Event::Looking { done, total } => {
+                Some(format!("read {done} of {}", count(*total, "header")))
+            }
+            Event::Deleting { done, total } => Some(format!(
+                "marked {done} of {} for deletion",
+                count(*total, "message")
+            )),
             Event::Progress { what, done, total } => {
                 Some(format!("{what}: {} of {}", bytes(*done), bytes(*total)))
             }
@@ -145,6 +152,7 @@ pub(super) fn at_once(event: &Event) -> Option<String> {
         Event::Stopping => {
             Some("stopping: committing what is there (once more to leave at once)".to_owned())
         }
+        Event::Note { text } => Some(format!("note: {}", escaped(text))),
         Event::Warning { text } => Some(format!("warning: {}", escaped(text))),
         _ => None,
     }

@@ -74,6 +74,12 @@ impl Sink for Bars {
                         .set_message(format!("{} of {} messages", messages.0, messages.1));
                 }
             }
+            Event::Looking { done, total } => self
+                .overall
+                .set_message(format!("reading headers: {done} of {total}")),
+            Event::Deleting { done, total } => self
+                .detail
+                .set_message(format!("deleting from the server: {done} of {total}")),
             Event::Progress { what, done, total } => {
                 self.overall.set_style(style(
                     "{msg} {bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}",

@@ -88,7 +88,7 @@ fn problems(report: &BackupReport, lines: &mut Vec<String>) {
     for skip in report.skipped.iter().take(20) {
         lines.push(format!(
             "! skipped {} in {}: {}",
-            skip.remote,
+            escaped(&skip.remote),
             escaped(&skip.mailbox),
             escaped(&skip.reason)
         ));
@@ -105,7 +105,51 @@ fn problems(report: &BackupReport, lines: &mut Vec<String>) {
             escaped(name)
         ));
     }
+    for mailbox in &report.mailboxes {
+        details(mailbox, lines);
+    }
+    if report.line_end_added > 0 {
+        lines.push(format!(
+            "  {} of them differ from one held only by the line end that POP3 adds",
+            report.line_end_added
+        ));
+    }
+    if report.deleted > 0 {
+        lines.push(format!(
+            "  {} deleted from the server",
+            count(u64::from(report.deleted), "message")
+        ));
+    }
+    lines.extend(
+        report
+            .kept
+            .iter()
+            .map(|(why, n)| format!("  {n} not deleted from the server: {}", escaped(why))),
+    );
+    lines.extend(report.notes.iter().map(|n| format!("  {}", escaped(n))));
     lines.extend(report.warnings.iter().map(|w| format!("! {}", escaped(w))));
+}
+
+/// What is only told of a maildrop.
+fn details(mailbox: &MailboxReport, lines: &mut Vec<String>) {
+    let listed = |pairs: &[(String, u32)]| {
+        pairs
+            .iter()
+            .map(|(what, n)| format!("{n} {}", escaped(what)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !mailbox.filed.is_empty() {
+        let filed: Vec<String> = mailbox
+            .filed
+            .iter()
+            .map(|(name, n)| format!("{n} as {}", escaped(name)))
+            .collect();
+        lines.push(format!("  filed: {}", filed.join(", ")));
+    }
+    if !mailbox.excluded_because.is_empty() {
+        lines.push(format!("  excluded: {}", listed(&mailbox.excluded_because)));
+    }
 }
 
 fn missing(mailbox: &MailboxReport) -> String {

@@ -1,11 +1,11 @@
 //! `mailstow resume`: the open jobs of an archive, again.
 
-use mailstow::backup::Request;
+use mailstow::backup::{DeletePolicy, Request};
 use mailstow::model::{Job, JobState};
 use mailstow::store::{OpenOptions, Reader};
 
 use super::args::ResumeArgs;
-use super::backup::{Mode, imap_source, run_all};
+use super::backup::{Mode, run_all, source};
 use super::failure::CommandError;
 use super::output::Output;
 use super::source_arg::SourceUrl;
@@ -32,10 +32,12 @@ pub(crate) fn run(args: &ResumeArgs, output: &Output) -> Result<u8, CommandError
                     catalog: args.catalog.catalog.clone(),
                     ..OpenOptions::default()
                 },
-                source: imap_source(&url, &args.connection, &args.password, jobs.len() == 1)?,
+                source: source(&url, &args.connection, &args.password, jobs.len() == 1)?,
                 account,
                 source_text: job.source.clone(),
                 selection: job.selection.clone(),
+                // What to delete is said anew each time, or not at all.
+                delete: DeletePolicy::Never,
                 plan_only: false,
                 job: Some(job.id),
             });

@@ -1,7 +1,7 @@
 //! `mailstow show`.
 
 use mailstow::header;
-use mailstow::model::StoredContent;
+use mailstow::model::{RemoteId, StoredContent};
 use mailstow::store::{Reader, StoreError};
 use serde_json::json;
 
@@ -67,10 +67,17 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
         let date = row
             .date
             .map_or_else(|| "no date".to_owned(), |d| d.to_string());
-        let gone = if row.gone {
-            ", gone from the server"
-        } else {
-            ""
+        let deleted = match &row.remote {
+            RemoteId::Pop { uidl } => reader
+                .catalog()
+                .is_removed(row.mailbox, uidl)
+                .map_err(StoreError::from)?,
+            RemoteId::Imap { .. } => false,
+        };
+        let gone = match (row.gone, deleted) {
+            (true, _) => ", gone from the server",
+            (false, true) => ", deleted from the server by mailstow",
+            (false, false) => "",
         };
         lines.push(format!(
             "seen in     {} as {}, {date}, {}{gone}",
@@ -82,7 +89,7 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
                 escaped(&flags.join(" "))
             }
         ));
-        places.push(json!({"mailbox": name, "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()), "flags": row.flags, "gone": row.gone}));
+        places.push(json!({"mailbox": name, "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()), "flags": row.flags, "gone": row.gone, "deleted": deleted}));
     }
     let value = json!({"content": content.id.to_string(), "size": content.len, "segment": content.at.segment, "from": summary.from, "subject": summary.subject, "message_id": summary.message_id, "placements": places});
     output.result("message", &value, &lines.join("\n"), 0);

@@ -18,6 +18,15 @@ pub(crate) struct SourceUrl {
     pub(crate) endpoint: Endpoint,
     /// The URL in its usual form, without anything secret.
     pub(crate) text: String,
+    /// What is spoken there.
+    pub(crate) protocol: Protocol,
+}
+
+/// What is spoken to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Imap,
+    Pop3,
 }
 
 impl SourceUrl {
@@ -39,10 +48,11 @@ impl SourceUrl {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(usage("it is no URL"));
         };
-        let (tls, port) = match scheme.to_ascii_lowercase().as_str() {
-            "imaps" => (true, 993),
-            "imap" => (false, 143),
-            "pop3" | "pop3s" => return Err(usage("POP3 is not there yet in this version")),
+        let (protocol, tls, port) = match scheme.to_ascii_lowercase().as_str() {
+            "imaps" => (Protocol::Imap, true, 993),
+            "imap" => (Protocol::Imap, false, 143),
+            "pop3s" => (Protocol::Pop3, true, 995),
+            "pop3" => (Protocol::Pop3, false, 110),
             other => return Err(usage(&format!("there is no protocol `{other}`"))),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -87,6 +97,7 @@ impl SourceUrl {
                 security,
             },
             text,
+            protocol,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Values on the command line: dates, sizes, shares.
 
+use mailstow::backup::DeletePolicy;
+
 /// `YYYY-MM-DD` is the local midnight that begins the day; RFC 3339 is an instant.
 pub(crate) fn date(text: &str) -> Result<i64, String> {
     if let Some(at) = mailstow::clock::parse_rfc3339(text) {
@@ -38,6 +40,19 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
         Ok(share)
     } else {
         Err("a share lies above 0% and is at most 100%".to_owned())
+    }
+}
+
+/// `never`, `archived` or `after-days=N`.
+pub(crate) fn delete_policy(text: &str) -> Result<DeletePolicy, String> {
+    match text.split_once('=') {
+        None if text == "never" => Ok(DeletePolicy::Never),
+        None if text == "archived" => Ok(DeletePolicy::Archived),
+        Some(("after-days", days)) => days
+            .parse()
+            .map(DeletePolicy::AfterDays)
+            .map_err(|_| format!("`{days}` is no number of days")),
+        _ => Err("it is never, archived, or after-days=N such as after-days=30".to_owned()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! What can go wrong in an IMAP session, how much it costs, and whether to try again.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reply::{Tagged, TaggedStatus, is_capacity, suggested_backoff};
+use super::reply::{Tagged, TaggedStatus};
 use super::wire_filter::WireError;
-use crate::net::NetError;
+use crate::net::{Disposition, NetError, Scope, is_capacity, suggested_backoff};
+use crate::spool::SpoolError;
 
 /// An IMAP operation that failed.
 ///
@@ -26,14 +26,8 @@ pub enum ImapError {
         source: io::Error,
     },
     /// A large message could not be written to the local spool.
-    #[error("cannot write a large message to the spool{}", at(.path.as_ref()))]
-    Spool {
-        /// The file, if one was opened.
-        path: Option<PathBuf>,
-        /// The cause, such as a full disk.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The server refused the user name or password.
     #[error("the server refused to sign in: {words}")]
     SignInRefused {
@@ -125,32 +119,6 @@ pub enum ImapError {
     },
 }
 
-/// How much is lost by an error.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Scope {
-    /// The messages asked for.
-    Message,
-    /// The mailbox.
-    Mailbox,
-    /// Everything of this account.
-    Account,
-    /// The whole run.
-    Run,
-}
-
-/// What to do about an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Disposition {
-    /// Try again at once, asking for less.
-    RetryNow,
-    /// Try again on a new connection, after at least this long.
-    RetryAfter(Duration),
-    /// Record it and go on with the rest.
-    Skip,
-    /// Stop; trying again would change nothing or do harm.
-    Abort,
-}
-
 /// A lost connection: the engine's back-off grows from here.
 const RECONNECT: Duration = Duration::from_secs(2);
 /// A server that is busy is given more time than one that was lost.
@@ -228,7 +196,7 @@ impl ImapError {
 
     fn of_wire(error: WireError, line: &[u8]) -> Self {
         match error {
-            WireError::Spool { path, source } => Self::Spool { path, source },
+            WireError::Spool(error) => Self::Spool(error),
             WireError::Literal { announced, limit } => Self::LiteralTooLarge { announced, limit },
             WireError::AnswerTooLarge => Self::AnswerTooLarge,
             WireError::Malformed => Self::Parse {
@@ -247,11 +215,6 @@ fn wait_for(words: &str) -> Duration {
         None if is_capacity(words) => BUSY,
         None => RECONNECT,
     }
-}
-
-fn at(path: Option<&PathBuf>) -> String {
-    path.map(|path| format!(" at `{}`", path.display()))
-        .unwrap_or_default()
 }
 
 pub(super) fn excerpt(line: &[u8]) -> String {
@@ -305,10 +268,10 @@ mod tests {
                 RetryAfter(RECONNECT),
             ),
             (
-                ImapError::Spool {
+                ImapError::from(SpoolError {
                     path: None,
                     source: broken(),
-                },
+                }),
                 Scope::Run,
                 Abort,
             ),

@@ -7,34 +7,8 @@ use super::error::{FETCH, ImapError};
 use super::reply::Tagged;
 use super::session::Session;
 use super::wire::{Answer, Filter};
-use super::wire_filter::SpooledBody;
 use crate::model::UidSet;
-
-/// The exact bytes of a message.
-#[derive(Debug)]
-pub enum Body {
-    /// Held in memory.
-    Memory(Vec<u8>),
-    /// Held in a file, because it is large.
-    Spooled(SpooledBody),
-}
-
-impl Body {
-    /// Its length in bytes.
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::Spooled(body) => body.len(),
-        }
-    }
-
-    /// Whether it has no byte at all.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use crate::spool::Body;
 
 /// What happens while bodies are fetched.
 #[derive(Debug)]

@@ -27,12 +27,10 @@ mod wire_filter;
 mod tests;
 
 pub use capabilities::Capabilities;
-pub use error::{Disposition, ImapError, Scope};
-pub use fetch::{Body, BodyEvent};
+pub use error::ImapError;
+pub use fetch::BodyEvent;
 pub use list::ListedMailbox;
 pub use quirks::Quirks;
 pub use reply::{Tagged, TaggedStatus};
 pub use select::Examined;
 pub use session::Session;
-pub use signin::Credentials;
-pub use wire_filter::{OpenSpoolFile, SpoolOptions, SpooledBody};

@@ -11,11 +11,12 @@ use super::capabilities::Capabilities;
 use super::command::Command;
 use super::error::{ImapError, excerpt};
 use super::quirks::Quirks;
-use super::reply::{is_capacity, words_of};
-use super::signin::{Credentials, sign_in};
+use super::reply::words_of;
+use super::signin::sign_in;
 use super::wire::{Answer, Tag, Wire};
-use super::wire_filter::SpoolOptions;
-use crate::net::{Endpoint, NetOptions, Security, Transport, dial};
+use crate::net::{Endpoint, NetOptions, Security, Transport, dial, is_capacity};
+use crate::secret::Credentials;
+use crate::spool::SpoolOptions;
 
 /// A signed-in IMAP session. Holding one proves that the connection is as protected as its
 /// endpoint asked for.

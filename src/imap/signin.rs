@@ -6,18 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::capabilities::Capabilities;
 use super::command::Command;
 use super::error::ImapError;
-use super::reply::{Tagged, TaggedStatus, is_capacity};
+use super::reply::{Tagged, TaggedStatus};
 use super::wire::Wire;
-use crate::secret::Secret;
-
-/// A user name and its password.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The user name, often the whole address.
-    pub user: String,
-    /// The password.
-    pub secret: Secret,
-}
+use crate::net::is_capacity;
+use crate::secret::Credentials;
 
 /// Signs in once; never tries again by itself.
 ///

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
 use crate::model::{Listing, UidSet};
-use crate::net::{Endpoint, NetOptions, Security, Timeouts, Transport};
-use crate::secret::Secret;
+use crate::net::{Disposition, Endpoint, NetOptions, Scope, Security, Timeouts, Transport};
+use crate::secret::{Credentials, Secret};
+use crate::spool::{Body, SpoolOptions};
 
 const ZOHO: &str = "\
 S: * OK svwall.zoho.com IMAP4 Server (Zoho Mail IMAP4rev1 Server version 1.0)

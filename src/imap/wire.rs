@@ -8,8 +8,9 @@ use super::capabilities::Capabilities;
 use super::command::{Command, MAX_LINE};
 use super::error::ImapError;
 use super::reply::{Tagged, TaggedStatus, words_of};
-use super::wire_filter::{SpoolOptions, WireFilter};
+use super::wire_filter::WireFilter;
 use crate::net::{Transport, random_token};
+use crate::spool::SpoolOptions;
 
 pub(super) type Filter = WireFilter<Transport>;
 

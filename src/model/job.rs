@@ -24,6 +24,57 @@ pub struct Selection {
     /// Only messages of at most this many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u64>,
+    /// What counts of a POP3 maildrop.
+    #[serde(default, skip_serializing_if = "PopSelection::is_default")]
+    pub pop: PopSelection,
+}
+
+/// Which messages of a POP3 maildrop count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PopSelection {
+    /// By when they came.
+    #[serde(default)]
+    pub messages: PopMessages,
+    /// By whether they are spam.
+    #[serde(default)]
+    pub spam: PopSpam,
+    /// The server was set to deliver nothing but spam.
+    #[serde(default)]
+    pub spam_from_server: bool,
+    /// Go on without UIDL: everything is fetched every time.
+    #[serde(default)]
+    pub without_uidl: bool,
+}
+
+impl PopSelection {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which messages of a maildrop count, by when they came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PopMessages {
+    /// Everything in the maildrop.
+    #[default]
+    All,
+    /// What came on the day of the first run or later.
+    FromToday,
+}
+
+/// What is done with spam in a maildrop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PopSpam {
+    /// It is filed as junk.
+    #[default]
+    Include,
+    /// It is left on the server.
+    Exclude,
+    /// Nothing else is fetched.
+    Only,
 }
 
 impl Selection {
@@ -77,6 +128,20 @@ pub struct JobMailbox {
     pub held: u32,
     /// Messages a filter excludes.
     pub excluded: u32,
+    /// Messages to fetch from a POP3 maildrop, which have no UIDs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub messages: u32,
+    /// Messages that had come from the maildrop when the job was planned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub came_before: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A planned piece of work kept in the archive.

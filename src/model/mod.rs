@@ -9,14 +9,18 @@ mod flags;
 mod job;
 mod listing;
 mod mailbox;
+mod maildrop;
 mod placement;
 mod uid_set;
 
 pub use content_id::{ContentId, ParseContentIdError};
 pub use date::InternalDate;
 pub use flags::{FlagSetId, FlagTable, Flags};
-pub use job::{Job, JobMailbox, JobState, RunReport, Selection, Tally};
+pub use job::{
+    Job, JobMailbox, JobState, PopMessages, PopSelection, PopSpam, RunReport, Selection, Tally,
+};
 pub use listing::{Held, Listed, Listing};
 pub use mailbox::{Account, AccountId, Checkpoint, Mailbox, MailboxId, MailboxStatus};
+pub use maildrop::{Judged, Maildrop, Removed, Renamed, Verdict, shared_uidl, split_uidl};
 pub use placement::{Evidence, LineEnds, Location, Placement, RemoteId, Skip, StoredContent};
 pub use uid_set::UidSet;

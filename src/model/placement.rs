@@ -19,9 +19,11 @@ pub enum RemoteId {
         #[serde(rename = "u")]
         uid: u32,
     },
-    /// A POP3 UIDL, verbatim.
+    /// A POP3 UIDL.
     Pop {
-        /// The unique-id listing of RFC 1939 §7.
+        /// The unique-id of RFC 1939 §7, verbatim. One that is no UTF-8 has its bytes from 0x80
+        /// as characters from U+F780. Where it does not tell a message from others, as
+        /// [`shared_uidl`](super::shared_uidl) writes it.
         uidl: String,
     },
 }
@@ -101,10 +103,11 @@ pub struct Placement {
     /// Flags and keywords.
     #[serde(rename = "f", default, skip_serializing_if = "Flags::is_empty")]
     pub flags: Flags,
-    /// INTERNALDATE; absent when the server sent none that can be read.
+    /// INTERNALDATE; absent when the server sent none that can be read. POP3 has none: there
+    /// it is the date of the topmost Received field, else of Date.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub date: Option<InternalDate>,
-    /// RFC822.SIZE as reported, in bytes; it may differ from the content's length.
+    /// RFC822.SIZE (IMAP) or the size by LIST (POP3) as reported, in bytes; it may differ from the content's length.
     #[serde(rename = "s")]
     pub size: u32,
     /// How sure this is.

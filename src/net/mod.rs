@@ -6,6 +6,7 @@
 
 mod backoff;
 mod dial;
+mod disposition;
 mod error;
 mod rate;
 mod tls;
@@ -13,6 +14,8 @@ mod transport;
 
 pub use backoff::Backoff;
 pub use dial::{Endpoint, NetOptions, Security, Timeouts, dial};
+pub use disposition::{Disposition, Scope};
+pub(crate) use disposition::{code_of, is_capacity, suggested_backoff};
 pub use error::{ConnectAttempt, NetError};
 pub use rate::RateLimiter;
 pub use tls::{Fingerprint, TlsFailure, Trust, random_token};

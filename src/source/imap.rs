@@ -1,8 +1,10 @@
 //! An IMAP account as a source.
 
-use crate::imap::{Credentials, ImapError, ListedMailbox, Session, SpoolOptions};
+use crate::imap::{ImapError, ListedMailbox, Session};
 use crate::model::MailboxStatus;
 use crate::net::{Endpoint, NetOptions};
+use crate::secret::Credentials;
+use crate::spool::SpoolOptions;
 
 /// An IMAP account: where it is, and how to sign in.
 #[derive(Debug, Clone)]

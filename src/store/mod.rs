@@ -13,8 +13,10 @@
 
 mod adopt;
 mod open;
+mod pop;
 mod read;
 mod recover;
+mod register;
 mod write;
 
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ use crate::durable::LockError;
 pub use adopt::Findings;
 pub(crate) use adopt::files_below;
 pub use open::OpenOptions;
+pub use pop::PopArrival;
 pub use read::Reader;
 pub use recover::{DamagedRegion, LostContent, RecoverError, RecoverReport, recover};
 pub use write::{Arrived, Committed, Writer};

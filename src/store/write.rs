@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::adopt::Findings;
+use super::pop::{PopArrival, PopPlacing};
 use crate::archive::format::Record;
-use crate::archive::{
-    ArchiveDir, Body, LastSegment, LogWriter, MailWriter, NewContent, folder_for,
-};
+use crate::archive::{ArchiveDir, Body, LastSegment, LogWriter, MailWriter, NewContent};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::durable::Lock;
-use crate::model::{Account, AccountId, ContentId, Evidence, Mailbox, MailboxId, Placement};
+use crate::model::{
+    Account, ContentId, Evidence, Mailbox, MailboxId, Placement, RemoteId, Renamed,
+};
 
 /// A commit closes at this many bytes of mail …
 const COMMIT_BYTES: u64 = 64 << 20;
@@ -32,6 +33,8 @@ pub struct Arrived {
     pub reported: u32,
     /// Its bytes.
     pub body: Body,
+    /// What is known besides of a message that came over POP3, which may change its remote id.
+    pub pop: Option<PopArrival>,
 }
 
 /// What a commit made durable.
@@ -39,10 +42,14 @@ pub struct Arrived {
 pub struct Committed {
     /// Per mailbox: contents new to the archive, and contents that were held already.
     pub mailboxes: BTreeMap<MailboxId, (u32, u32)>,
+    /// Messages that came over POP3 to learn that they are held, and where they are.
+    pub known: BTreeMap<MailboxId, u32>,
     /// Messages.
     pub messages: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
+    /// Messages stored that differ from a held one only by the line end that POP3 adds.
+    pub line_end_added: u32,
 }
 
 /// An archive opened for writing. Holds its lock until it is dropped or finished.
@@ -50,14 +57,16 @@ pub struct Committed {
 pub struct Writer {
     dir: ArchiveDir,
     lock: Lock,
-    catalog: Catalog,
+    pub(super) catalog: Catalog,
     journal: LogWriter<Record>,
-    mail: MailWriter,
+    pub(super) mail: MailWriter,
     clock: Clock,
     findings: Findings,
     run: u32,
     /// Records of the open commit, `store` records not among them.
-    pending: Vec<Record>,
+    pub(super) pending: Vec<Record>,
+    /// Mailboxes no message was filed in yet.
+    pub(super) dormant: Vec<Record>,
     fresh: HashSet<ContentId>,
     open: Committed,
     opened: Option<Instant>,
@@ -99,6 +108,7 @@ impl Writer {
             findings,
             run,
             pending: Vec::new(),
+            dormant: Vec::new(),
             fresh: HashSet::new(),
             open: Committed::default(),
             opened: None,
@@ -135,79 +145,6 @@ impl Writer {
         self.mail.seal_at(bytes);
     }
 
-    /// The account of this name or alias, or a new one; journaled with the next commit.
-    ///
-    /// # Errors
-    /// The catalog's.
-    pub fn account(&mut self, name: &str, alias: &str) -> Result<Account, StoreError> {
-        let accounts = self.catalog.accounts()?;
-        let known = accounts.iter().find(|a| a.name == name).or_else(|| {
-            accounts
-                .iter()
-                .find(|a| a.aliases.iter().any(|x| x == alias))
-        });
-        if let Some(account) = known {
-            let mut account = account.clone();
-            if !account.aliases.iter().any(|a| a == alias) {
-                account.aliases.push(alias.to_owned());
-                self.record(Record::Account(account.clone()));
-            }
-            return Ok(account);
-        }
-        let taken: Vec<&str> = accounts.iter().map(|a| a.folder.as_str()).collect();
-        let account = Account {
-            id: AccountId(accounts.iter().map(|a| a.id.0).max().unwrap_or(0) + 1),
-            name: name.to_owned(),
-            aliases: vec![alias.to_owned()],
-            // One level: an account's folder never lies inside another's.
-            folder: folder_for(&name.replace('/', "_"), &taken),
-        };
-        self.record(Record::Account(account.clone()));
-        Ok(account)
-    }
-
-    /// Records a mailbox as it is seen now: a new one gets a number and a folder, a known one
-    /// keeps them. `known` are the mailboxes of the archive, and gets what is new.
-    pub fn mailbox(
-        &mut self,
-        account: &Account,
-        seen: Mailbox,
-        known: &mut Vec<Mailbox>,
-    ) -> Mailbox {
-        let found = known
-            .iter_mut()
-            .find(|m| m.account == account.id && m.wire == seen.wire);
-        if let Some(old) = found {
-            let now = Mailbox {
-                id: old.id,
-                account: account.id,
-                folder: old.folder.clone(),
-                uidvalidity: seen.uidvalidity.or(old.uidvalidity),
-                ..seen
-            };
-            if *old != now {
-                *old = now.clone();
-                self.record(Record::Mailbox(now.clone()));
-            }
-            return now;
-        }
-        let taken: Vec<&str> = known
-            .iter()
-            .filter(|m| m.account == account.id)
-            .map(|m| m.folder.as_str())
-            .collect();
-        let now = Mailbox {
-            id: MailboxId(known.iter().map(|m| m.id.0).max().unwrap_or(0) + 1),
-            account: account.id,
-            folder: folder_for(&seen.name, &taken),
-            ..seen
-        };
-        self.mail.register(account, &now, None);
-        known.push(now.clone());
-        self.record(Record::Mailbox(now.clone()));
-        now
-    }
-
     /// Adds a record to the open commit.
     pub fn record(&mut self, record: Record) {
         self.opened.get_or_insert_with(Instant::now);
@@ -221,20 +158,33 @@ impl Writer {
     pub fn arrive(&mut self, arrived: Arrived) -> Result<(), StoreError> {
         let Arrived {
             mailbox,
-            content,
+            mut content,
             reported,
             body,
+            pop,
         } = arrived;
         let held = self.holds(content.id)?;
-        let placement = Placement {
-            content: content.id,
-            mailbox,
-            remote: content.remote.clone(),
-            flags: content.flags.clone(),
-            date: content.date,
-            size: reported,
-            evidence: Evidence::Bytes,
-        };
+        let mut filed = mailbox;
+        let mut renamed = None;
+        if let Some(pop) = &pop {
+            let key = match self.place_pop(content.id, reported, pop)? {
+                PopPlacing::Known(_) if held => {
+                    *self.open.known.entry(mailbox).or_default() += 1;
+                    return Ok(());
+                }
+                PopPlacing::Known(key) => key,
+                PopPlacing::At(key, before) => {
+                    filed = before.unwrap_or(mailbox);
+                    key
+                }
+                PopPlacing::Renamed(from, key) => {
+                    renamed = Some(from).filter(|_| held);
+                    key
+                }
+            };
+            content.remote = RemoteId::Pop { uidl: key };
+        }
+        self.wake(filed);
         let counts = self.open.mailboxes.entry(mailbox).or_default();
         if held {
             counts.1 += 1;
@@ -243,11 +193,32 @@ impl Writer {
         }
         self.open.messages += 1;
         self.open.bytes += content.len;
-        self.record(Record::Place(placement));
-        if !held {
-            self.add(mailbox, &content, body)?;
+        self.record(match renamed {
+            Some(from) => Record::Renamed(Renamed {
+                mailbox: from.mailbox,
+                from: from.key,
+                to: content.remote.to_string(),
+                healed: false,
+            }),
+            None => Record::Place(Placement {
+                content: content.id,
+                mailbox: filed,
+                remote: content.remote.clone(),
+                flags: content.flags.clone(),
+                date: content.date,
+                size: reported,
+                evidence: Evidence::Bytes,
+            }),
+        });
+        if held {
+            return Ok(());
         }
-        Ok(())
+        if let Some(id) = pop.and_then(|p| p.unterminated)
+            && self.holds(id)?
+        {
+            self.open.line_end_added += 1;
+        }
+        self.add(mailbox, &content, body)
     }
 
     /// Whether a content is held, committed or not.

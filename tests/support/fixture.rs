@@ -265,6 +265,7 @@ pub fn arrived(mailbox: &Mailbox, mail: &Mail) -> Arrived {
         content,
         reported: mail.bytes.len() as u32 + 1,
         body,
+        pop: None,
     }
 }
 

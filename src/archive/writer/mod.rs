@@ -69,6 +69,10 @@ pub struct LastSegment {
     pub last_pair: Option<u64>,
 }
 
+/// A POP3 maildrop files its mail in two mailboxes by turns; a frame for each keeps them from
+/// being cut into small ones.
+const OPEN_FRAMES: usize = 2;
+
 #[derive(Debug)]
 struct OpenFrame {
     mailbox: MailboxId,
@@ -83,7 +87,8 @@ pub struct MailWriter {
     segments: Segments,
     pool: Pool,
     effort: Effort,
-    frame: Option<OpenFrame>,
+    /// The oldest first.
+    frames: Vec<OpenFrame>,
     /// Text buffers and compressed ones, to be used again.
     buffers: Vec<Vec<u8>>,
     rooms: Vec<Vec<u8>>,
@@ -112,7 +117,7 @@ impl MailWriter {
             segments: Segments::new(root, archive).map_err(error)?,
             pool: Pool::start(threads.max(1)).map_err(error)?,
             effort,
-            frame: None,
+            frames: Vec::new(),
             buffers: Vec::new(),
             rooms: Vec::new(),
             stored: Vec::new(),
@@ -132,8 +137,8 @@ impl MailWriter {
         self.segments.register(account, mailbox, last);
     }
 
-    /// Takes a new content. Large ones, and a change of mailbox, close the open frame; a full
-    /// frame goes to the compressors. May wait for them.
+    /// Takes a new content. A large one closes the open frames and gets its own; a full frame
+    /// goes to the compressors. May wait for them.
     ///
     /// # Errors
     /// The run is over; see [`abandon`](Self::abandon).
@@ -146,32 +151,19 @@ impl MailWriter {
         // Quoting and the separator take a little more; a message that is all `From ` lines may
         // still make its frame a bit longer, which nobody minds.
         let room = content.len + content.len / 64 + 128;
-        let full = |f: &OpenFrame| f.text.len() as u64 + room > DATA_FRAME_BYTES;
-        if self
-            .frame
-            .as_ref()
-            .is_some_and(|f| f.mailbox != mailbox || full(f))
-        {
-            self.close_frame()?;
-        }
         match body {
             Body::Memory(bytes) if content.len < DATA_FRAME_BYTES / 2 => {
-                let buffers = &mut self.buffers;
-                let frame = self.frame.get_or_insert_with(|| OpenFrame {
-                    mailbox,
-                    entries: Vec::new(),
-                    text: buffers.pop().unwrap_or_else(new_buffer),
-                });
+                let frame = self.frame(mailbox, room)?;
                 frame.entries.push(encode(content, &bytes, &mut frame.text));
             }
             Body::Memory(bytes) => {
-                self.close_frame()?;
+                self.close_frames()?;
                 let mut text = Vec::with_capacity(bytes.len() + bytes.len() / 32 + 64);
                 let entry = encode(content, &bytes, &mut text);
                 self.send(mailbox, vec![entry], Text::Memory(text))?;
             }
             Body::Spooled(wire) => {
-                self.close_frame()?;
+                self.close_frames()?;
                 let entry = measure(content, &wire).map_err(|source| WriteError {
                     path: self.tmp.clone(),
                     source,
@@ -191,15 +183,48 @@ impl MailWriter {
         Ok(())
     }
 
-    /// Closes the open frame, if any, and hands it to the compressors.
-    ///
-    /// # Errors
-    /// The run is over.
-    pub fn close_frame(&mut self) -> Result<(), WriteError> {
-        match self.frame.take() {
-            Some(frame) => self.send(frame.mailbox, frame.entries, Text::Memory(frame.text)),
-            None => Ok(()),
+    /// The open frame of a mailbox, with room for so many bytes more. Those open together hold no
+    /// more text than one full frame.
+    fn frame(&mut self, mailbox: MailboxId, room: u64) -> Result<&mut OpenFrame, WriteError> {
+        let text = |frames: &[OpenFrame]| frames.iter().map(|f| f.text.len() as u64).sum::<u64>();
+        while !self.frames.is_empty() && text(&self.frames) + room > DATA_FRAME_BYTES {
+            let fullest =
+                (0..self.frames.len()).max_by_key(|&n| self.frames.get(n).map(|f| f.text.len()));
+            self.close_frame(fullest.unwrap_or(0))?;
         }
+        let open = self.frames.iter().position(|f| f.mailbox == mailbox);
+        let n = match open {
+            Some(n) => n,
+            None => {
+                if self.frames.len() >= OPEN_FRAMES {
+                    self.close_frame(0)?;
+                }
+                self.frames.push(OpenFrame {
+                    mailbox,
+                    entries: Vec::new(),
+                    text: self.buffers.pop().unwrap_or_else(new_buffer),
+                });
+                self.frames.len() - 1
+            }
+        };
+        let path = self.tmp.clone();
+        self.frames.get_mut(n).ok_or_else(|| WriteError {
+            path,
+            source: io::Error::other("a frame is lost"),
+        })
+    }
+
+    /// Hands an open frame to the compressors.
+    fn close_frame(&mut self, n: usize) -> Result<(), WriteError> {
+        let frame = self.frames.remove(n);
+        self.send(frame.mailbox, frame.entries, Text::Memory(frame.text))
+    }
+
+    fn close_frames(&mut self) -> Result<(), WriteError> {
+        while !self.frames.is_empty() {
+            self.close_frame(0)?;
+        }
+        Ok(())
     }
 
     /// Makes everything added so far durable, and says where it lies.
@@ -207,7 +232,7 @@ impl MailWriter {
     /// # Errors
     /// A failed write or sync: nothing since the last commit counts, and nothing is retried.
     pub fn sync(&mut self) -> Result<(Vec<StoredContent>, Vec<Seal>), WriteError> {
-        self.close_frame()?;
+        self.close_frames()?;
         while let Some(packed) = self.pool.take() {
             self.write(packed)?;
         }

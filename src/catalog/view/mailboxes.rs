@@ -1,6 +1,6 @@
 //! Accounts, mailboxes, checkpoints and skips.
 
-use super::{MailboxTotals, SkipRow, remote};
+use super::{MailboxTotals, SHOWN, SkipRow, remote};
 use crate::catalog::{Catalog, CatalogError};
 use crate::model::{Account, AccountId, Checkpoint, Mailbox, MailboxId, UidSet};
 
@@ -78,36 +78,50 @@ impl Catalog {
     /// # Errors
     /// SQLite's.
     pub fn totals(&self, mailbox: MailboxId) -> Result<MailboxTotals, CatalogError> {
-        let row = self.row(
+        let sql = format!(
             "SELECT count(*) FILTER (WHERE p.gone = 0), coalesce(sum(c.len) FILTER (WHERE p.gone = 0), 0),
                     count(*) FILTER (WHERE p.gone <> 0),
                     (SELECT count(*) FROM skips WHERE mailbox = ?1 AND accepted IS NULL)
-             FROM placements p JOIN contents c ON c.no = p.content WHERE p.mailbox = ?1",
-            [mailbox.0],
-            |row| {
-                Ok(MailboxTotals { present: row.get(0)?, bytes: row.get(1)?, gone: row.get(2)?, skipped: row.get(3)? })
-            },
+             FROM placements p JOIN contents c ON c.no = p.content WHERE p.mailbox = ?1 AND {SHOWN}"
         );
+        let row = self.row(&sql, [mailbox.0], |row| {
+            Ok(MailboxTotals {
+                present: row.get(0)?,
+                bytes: row.get(1)?,
+                gone: row.get(2)?,
+                skipped: row.get(3)?,
+            })
+        });
         Ok(row?.unwrap_or_default())
     }
 
-    /// Whether a content placed in a mailbox was found damaged.
+    /// Whether IMAP showed a message in a mailbox that is present there.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn is_filled_by_imap(&self, mailbox: MailboxId) -> Result<bool, CatalogError> {
+        let sql = "SELECT 1 FROM placements WHERE mailbox = ?1 AND uidl = '' AND gone = 0 LIMIT 1";
+        Ok(self.row(sql, [mailbox.0], |_| Ok(()))?.is_some())
+    }
+
+    /// Whether a content that IMAP showed in a mailbox was found damaged.
     ///
     /// # Errors
     /// SQLite's.
     pub fn has_damage(&self, mailbox: MailboxId) -> Result<bool, CatalogError> {
         // Damage is rare: the few damaged contents are looked up, not the many placements.
         let sql = "SELECT 1 FROM contents c JOIN placements p ON p.content = c.no
-                   WHERE c.damaged IS NOT NULL AND p.mailbox = ?1 AND p.gone = 0 LIMIT 1";
+                   WHERE c.damaged IS NOT NULL AND p.mailbox = ?1 AND p.uidl = '' AND p.gone = 0 LIMIT 1";
         Ok(self.row(sql, [mailbox.0], |_| Ok(()))?.is_some())
     }
 
-    /// Open skips of a mailbox.
+    /// Open skips of a mailbox over IMAP.
     ///
     /// # Errors
     /// SQLite's.
     pub fn open_skips(&self, mailbox: MailboxId) -> Result<u32, CatalogError> {
-        let sql = "SELECT count(*) FROM skips WHERE mailbox = ?1 AND accepted IS NULL";
+        let sql =
+            "SELECT count(*) FROM skips WHERE mailbox = ?1 AND uidl = '' AND accepted IS NULL";
         Ok(self
             .row(sql, [mailbox.0], |row| row.get(0))?
             .unwrap_or_default())

@@ -2,11 +2,11 @@
 
 use rusqlite::Row;
 
-use super::{PlacementRow, remote, stored};
+use super::{PlacementRow, SHOWN, remote, stored};
 use crate::catalog::{Catalog, CatalogError};
 use crate::model::{ContentId, Evidence, Flags, Held, InternalDate, MailboxId};
 
-const PLACEMENT_COLUMNS: &str =
+pub(super) const PLACEMENT_COLUMNS: &str =
     "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, p.gone,
      c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size
      FROM placements p JOIN contents c ON c.no = p.content JOIN segments s ON s.id = c.segment
@@ -65,8 +65,30 @@ impl Catalog {
         mailbox: MailboxId,
         gone_too: bool,
     ) -> Result<Vec<PlacementRow>, CatalogError> {
+        self.placements_where("TRUE", mailbox, gone_too)
+    }
+
+    /// The placements of a mailbox that a person sees: each message once. What came over POP3
+    /// is left out where IMAP showed the same content in that account.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn shown(
+        &self,
+        mailbox: MailboxId,
+        gone_too: bool,
+    ) -> Result<Vec<PlacementRow>, CatalogError> {
+        self.placements_where(SHOWN, mailbox, gone_too)
+    }
+
+    fn placements_where(
+        &self,
+        condition: &str,
+        mailbox: MailboxId,
+        gone_too: bool,
+    ) -> Result<Vec<PlacementRow>, CatalogError> {
         let sql = format!(
-            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND (?2 OR p.gone = 0)
+            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND (?2 OR p.gone = 0) AND {condition}
              ORDER BY p.date, p.uidvalidity, p.uid, p.uidl"
         );
         self.rows(&sql, (mailbox.0, gone_too), placement)
@@ -84,7 +106,7 @@ impl Catalog {
     }
 }
 
-fn placement(row: &Row<'_>) -> rusqlite::Result<PlacementRow> {
+pub(super) fn placement(row: &Row<'_>) -> rusqlite::Result<PlacementRow> {
     let flags: String = row.get(4)?;
     let zone: i16 = row.get(6)?;
     let healed: bool = row.get(7)?;

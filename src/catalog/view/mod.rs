@@ -2,6 +2,7 @@
 
 mod contents;
 mod mailboxes;
+mod maildrops;
 mod messages;
 mod work;
 
@@ -35,6 +36,58 @@ pub struct PlacementRow {
     /// Why the content is lost, if it is.
     pub damaged: Option<String>,
 }
+
+/// What is known of a UIDL beside placements.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UidlRow {
+    /// The UIDL.
+    pub uidl: String,
+    /// It was there at the first run with `from-today`.
+    pub baseline: bool,
+    /// Dated before the start day.
+    pub before: bool,
+    /// Spam by its header; `None` where nobody judged.
+    pub spam: Option<bool>,
+    /// The header by which.
+    pub evidence: Option<String>,
+    /// mailstow deleted it from the server.
+    pub removed: bool,
+}
+
+/// A placement that came over POP3, as the planner sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PopHeld {
+    /// The mailbox it is filed in.
+    pub mailbox: MailboxId,
+    /// The catalog's number of its content.
+    pub content: i64,
+    /// Its size in bytes as LIST reported it.
+    pub size: u32,
+    /// Its content was found damaged, so it is not held.
+    pub damaged: bool,
+}
+
+/// A placement that came over POP3, with its content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PopPlace {
+    /// The mailbox it is filed in.
+    pub mailbox: MailboxId,
+    /// Its key: the UIDL, or more where that does not tell it from others.
+    pub key: String,
+    /// Its content.
+    pub content: ContentId,
+    /// Its size in bytes as LIST reported it.
+    pub size: u32,
+    /// The content was found damaged, so it is not held.
+    pub damaged: bool,
+}
+
+/// Placements a person sees: one that came over POP3 counts only where IMAP never showed its
+/// content in that account, or the message would be seen twice.
+const SHOWN: &str = "(p.uidl = '' OR NOT EXISTS (
+    SELECT 1 FROM placements o JOIN mailboxes om ON om.id = o.mailbox
+    WHERE o.content = p.content AND o.uidl = ''
+    AND om.account = (SELECT account FROM mailboxes WHERE id = p.mailbox)))";
 
 /// What the archive holds of one mailbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

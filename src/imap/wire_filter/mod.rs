@@ -15,31 +15,24 @@
 //! response the filter saw last, and anything behind it is still here to be looked at.
 
 mod line;
-mod spool;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 use memchr::memchr;
 use tokio::io::ReadBuf;
 
 use self::line::{Announced, Kind};
-use self::spool::Spooling;
-pub use self::spool::{OpenSpoolFile, SpoolOptions, SpooledBody};
+use crate::spool::{SpoolError, SpoolOptions, SpooledBody, Spooling};
 
 /// What the filter refuses. Travels through the parser inside an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
-    #[error("cannot write to the spool")]
-    Spool {
-        path: Option<PathBuf>,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("literal of `{announced}` bytes")]
     Literal { announced: String, limit: u64 },
     #[error("answer too large")]

@@ -221,7 +221,7 @@ async fn a_spool_that_cannot_be_written_is_told_from_a_broken_connection() {
     let (_, error) = drain(&mut filter).await;
     let error: WireError = *error.into_inner().unwrap().downcast().unwrap();
     assert!(
-        matches!(error, WireError::Spool { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(error, WireError::Spool(error) if error.source.kind() == io::ErrorKind::StorageFull)
     );
 }
 

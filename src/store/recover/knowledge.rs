@@ -281,6 +281,8 @@ impl Gather {
         let mut added = 0;
         for mailbox in &mailboxes {
             added += self.old_mailbox(old, mailbox.id)?;
+            let maildrop = super::maildrop::records(old, mailbox.id, mailbox.id);
+            self.apply(0, "", &maildrop.unwrap_or_default())?;
         }
         let skips = old.skips(true).unwrap_or_default();
         let skip = |s: crate::catalog::SkipRow| {

@@ -12,6 +12,7 @@
 
 mod knowledge;
 mod mail;
+mod maildrop;
 mod rebuild;
 
 use std::fs;

@@ -355,6 +355,11 @@ impl<'w> Rebuild<'w> {
                 report,
             )?;
         }
+        for (old, new) in self.mailboxes.clone() {
+            for record in super::maildrop::records(&knowledge.catalog, old, new)? {
+                self.writer.record(record);
+            }
+        }
         for skip in knowledge.catalog.skips(true)? {
             if let Some(mailbox) = self.mailboxes.get(&skip.mailbox).copied() {
                 let skip = Skip {

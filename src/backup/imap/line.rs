@@ -2,11 +2,13 @@
 
 use std::io;
 
-use super::patience::{Patience, Verdict};
-use super::stop::Stop;
+use crate::backup::patience::{Patience, Verdict};
+use crate::backup::stop::Stop;
 use crate::event::Sink;
-use crate::imap::{Disposition, ImapError, Quirks, Session, SpoolOptions};
+use crate::imap::{ImapError, Quirks, Session};
+use crate::net::Disposition;
 use crate::source::ImapSource;
+use crate::spool::SpoolOptions;
 
 /// Connections lost over the same question, after which it is the question's fault.
 const LOSSES: u32 = 3;

@@ -1,12 +1,10 @@
-//! Files for messages too large to be held in memory.
+//! The bytes of a message on their way from a server: in memory, or in a file when large.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use super::WireError;
 
 /// Opens a new, empty file for one large message.
 pub type OpenSpoolFile = Arc<dyn Fn() -> io::Result<(File, PathBuf)> + Send + Sync>;
@@ -80,34 +78,74 @@ impl Drop for SpooledBody {
     }
 }
 
+/// The exact bytes of a message.
+#[derive(Debug)]
+pub enum Body {
+    /// Held in memory.
+    Memory(Vec<u8>),
+    /// Held in a file, because it is large.
+    Spooled(SpooledBody),
+}
+
+impl Body {
+    /// Its length in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Spooled(body) => body.len(),
+        }
+    }
+
+    /// Whether it has no byte at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A large message could not be written to the spool.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write a large message to the spool{}", at(.path.as_ref()))]
+pub struct SpoolError {
+    /// The file, if one was opened.
+    pub path: Option<PathBuf>,
+    /// The cause, such as a full disk.
+    #[source]
+    pub source: io::Error,
+}
+
+fn at(path: Option<&PathBuf>) -> String {
+    path.map(|path| format!(" at `{}`", path.display()))
+        .unwrap_or_default()
+}
+
 /// A message on its way into the spool. Dropping it removes the file.
-pub(super) struct Spooling {
+#[derive(Debug)]
+pub(crate) struct Spooling {
     file: File,
     body: SpooledBody,
 }
 
 impl Spooling {
-    pub(super) fn open(options: &SpoolOptions) -> Result<Self, WireError> {
-        let (file, path) =
-            (options.open)().map_err(|source| WireError::Spool { path: None, source })?;
+    pub(crate) fn open(options: &SpoolOptions) -> Result<Self, SpoolError> {
+        let (file, path) = (options.open)().map_err(|source| SpoolError { path: None, source })?;
         Ok(Self {
             file,
             body: SpooledBody { path, len: 0 },
         })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        self.file
-            .write_all(bytes)
-            .map_err(|source| WireError::Spool {
-                path: Some(self.body.path.clone()),
-                source,
-            })?;
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        self.file.write_all(bytes).map_err(|source| SpoolError {
+            path: Some(self.body.path.clone()),
+            source,
+        })?;
         self.body.len += bytes.len() as u64;
         Ok(())
     }
 
-    pub(super) fn finish(self) -> SpooledBody {
+    pub(crate) fn finish(self) -> SpooledBody {
         self.body
     }
 }

@@ -6,61 +6,53 @@ use crate::model::{FlagSetId, Held, Listed, Listing, Selection, UidSet};
 
 /// The facts a plan is made from.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub(super) struct Facts<'a> {
     /// EXISTS of the EXAMINE that preceded the listing.
-    pub exists: u32,
+    pub(super) exists: u32,
     /// UIDVALIDITY, 0 where there is none.
-    pub uidvalidity: u32,
+    pub(super) uidvalidity: u32,
     /// UIDNEXT of that EXAMINE; UIDs from it on came later and belong to the next run.
-    pub uidnext: Option<u32>,
+    pub(super) uidnext: Option<u32>,
     /// What the server lists, ascending.
-    pub listing: &'a Listing,
+    pub(super) listing: &'a Listing,
     /// What the archive holds under this UIDVALIDITY, ascending.
-    pub held: &'a [Held],
+    pub(super) held: &'a [Held],
     /// Messages whose loss a person accepted: they are not tried again.
-    pub accepted: &'a UidSet,
+    pub(super) accepted: &'a UidSet,
     /// Messages that could not be archived so far.
-    pub skipped: &'a UidSet,
+    pub(super) skipped: &'a UidSet,
     /// Messages whose place in the listing nobody can read: they are there.
-    pub unreadable: u32,
+    pub(super) unreadable: u32,
     /// The catalog's number of each flag set of the listing; `None` for one it never saw.
-    pub flag_numbers: &'a HashMap<FlagSetId, Option<i64>>,
+    pub(super) flag_numbers: &'a HashMap<FlagSetId, Option<i64>>,
     /// Which messages count.
-    pub selection: &'a Selection,
+    pub(super) selection: &'a Selection,
 }
 
 /// What is to be done in one mailbox, and where each of its messages goes.
 #[derive(Debug, Default, Clone)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Messages to fetch, ascending.
-    pub fetch: Vec<Listed>,
+    pub(super) fetch: Vec<Listed>,
     /// Bytes of those, as reported.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Messages known from before.
-    pub held: u32,
+    pub(super) held: u32,
     /// Messages a filter excludes, and those whose loss was accepted.
-    pub excluded: u32,
+    pub(super) excluded: u32,
     /// Messages announced as expunged while they were listed.
-    pub left: u32,
+    pub(super) left: u32,
     /// Messages that EXISTS counts and the listing lacks.
-    pub unlisted: u32,
+    pub(super) unlisted: u32,
     /// Flags that changed: messages by their new flags.
-    pub flags: Vec<(FlagSetId, UidSet)>,
+    pub(super) flags: Vec<(FlagSetId, UidSet)>,
     /// Messages that were held as present and are listed no more.
-    pub gone: UidSet,
-}
-
-impl Plan {
-    /// Whether there is nothing to fetch and nothing to record.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fetch.is_empty() && self.flags.is_empty() && self.gone.is_empty() && self.unlisted == 0
-    }
+    pub(super) gone: UidSet,
 }
 
 /// Makes the plan. Both inputs ascend by UID; each is walked once.
 #[must_use]
-pub fn plan(facts: &Facts<'_>) -> Plan {
+pub(super) fn plan(facts: &Facts<'_>) -> Plan {
     let mut plan = Plan::default();
     let mut changed: HashMap<FlagSetId, UidSet> = HashMap::new();
     let mut vanished = UidSet::new();

@@ -2,31 +2,31 @@
 
 use std::collections::HashMap;
 
-use super::fetch::describe;
 use super::line::{Line, Trouble};
+use super::parts::{Opened, open};
 use super::plan::{Facts, Plan, plan};
+use crate::backup::BackupError;
+use crate::backup::side::describe;
 use crate::catalog::{Catalog, CatalogError};
 use crate::event::{Event, Sink};
-use crate::imap::{Examined, ImapError, Session};
-use crate::model::{
-    Checkpoint, FlagTable, Listing, Mailbox, MailboxId, MailboxStatus, Selection, UidSet,
-};
+use crate::imap::{ImapError, Session};
+use crate::model::{Checkpoint, FlagTable, Mailbox, MailboxId, MailboxStatus, Selection, UidSet};
 use crate::source::{ImapSource, SeenMailbox, select};
 
 /// What enumeration found out about one mailbox.
 #[derive(Debug)]
-pub struct Enumerated {
+pub(super) struct Enumerated {
     /// Its number in the archive, once it has one.
-    pub id: Option<MailboxId>,
+    pub(super) id: Option<MailboxId>,
     /// The mailbox as it is seen now.
-    pub seen: SeenMailbox,
+    pub(super) seen: SeenMailbox,
     /// How it looks.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 /// How a mailbox looks.
 #[derive(Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Nothing can have changed since its checkpoint; it was not examined.
     Unchanged {
         /// That checkpoint.
@@ -47,61 +47,34 @@ pub enum Outcome {
 
 /// A planned mailbox.
 #[derive(Debug)]
-pub struct Planned {
+pub(super) struct Planned {
     /// What is to be done.
-    pub plan: Plan,
+    pub(super) plan: Plan,
     /// EXISTS.
-    pub exists: u32,
+    pub(super) exists: u32,
     /// UIDVALIDITY, 0 where there is none.
-    pub uidvalidity: u32,
+    pub(super) uidvalidity: u32,
     /// The numbers a checkpoint would hold.
-    pub status: MailboxStatus,
+    pub(super) status: MailboxStatus,
     /// The flag sets the plan refers to.
-    pub flags: FlagTable,
+    pub(super) flags: FlagTable,
     /// UIDs whose place in the listing nobody can read, with how the answer begins.
-    pub unreadable: Vec<(u32, String)>,
+    pub(super) unreadable: Vec<(u32, String)>,
     /// The checkpoint there was.
-    pub previous: Option<Checkpoint>,
+    pub(super) previous: Option<Checkpoint>,
     /// There are skips, which a checkpoint would settle.
-    pub open_skips: bool,
+    pub(super) open_skips: bool,
 }
 
 /// An account as it was found.
-#[derive(Debug)]
-pub struct Enumeration {
+#[derive(Debug, Default)]
+pub(super) struct Enumeration {
     /// The selected mailboxes the server lists.
-    pub mailboxes: Vec<Enumerated>,
+    pub(super) mailboxes: Vec<Enumerated>,
     /// Selected mailboxes that are known and that it does not list.
-    pub unlisted: Vec<String>,
+    pub(super) unlisted: Vec<String>,
     /// So many are missing that the listing is not believed.
-    pub doubtful: bool,
-}
-
-/// Enumeration failed as a whole.
-#[derive(Debug, thiserror::Error)]
-pub enum EnumerateError {
-    /// The server.
-    #[error("cannot list the mailboxes")]
-    Imap(#[from] ImapError),
-    /// The catalog.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// Patterns that match no mailbox.
-    #[error("no mailbox matches {}", quoted(patterns))]
-    IdlePatterns {
-        /// The patterns.
-        patterns: Vec<String>,
-        /// The mailboxes there are.
-        mailboxes: Vec<String>,
-    },
-}
-
-fn quoted(patterns: &[String]) -> String {
-    patterns
-        .iter()
-        .map(|p| format!("`{p}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    pub(super) doubtful: bool,
 }
 
 /// Lists the account's mailboxes and plans each selected one.
@@ -116,7 +89,7 @@ pub(super) async fn enumerate(
     known: &[Mailbox],
     selection: &Selection,
     sink: &dyn Sink,
-) -> Result<Enumeration, EnumerateError> {
+) -> Result<Enumeration, BackupError> {
     let (mut chosen, unlisted) = list(source, line, catalog, known, selection).await?;
     let doubtful = unlisted.len() > 1 && unlisted.len() >= chosen.len();
     let wires: Vec<String> = chosen.iter().map(|m| m.wire.clone()).collect();
@@ -133,7 +106,7 @@ pub(super) async fn enumerate(
         Err(Trouble::Answer(error)) => {
             tracing::debug!(error = describe(&error), "no STATUS of any mailbox")
         }
-        Err(Trouble::Server(error)) => return Err(error.into()),
+        Err(Trouble::Server(error)) => return Err(BackupError::List(error.into())),
     }
 
     // INBOX first: it is what a person misses most if the run is cut short.
@@ -175,13 +148,13 @@ async fn list(
     catalog: &Catalog,
     known: &[Mailbox],
     selection: &Selection,
-) -> Result<(Vec<SeenMailbox>, Vec<String>), EnumerateError> {
+) -> Result<(Vec<SeenMailbox>, Vec<String>), BackupError> {
     let ask = async |session: &mut Session| source.mailboxes(session).await;
-    let mut all = line.run(ask).await.map_err(Trouble::into_error)?;
+    let mut all = line.run(ask).await.map_err(listing_failed)?;
     let mut unlisted = missing(&all, catalog, known, selection)?;
     if all.is_empty() || !unlisted.is_empty() {
         // QUIRK(Zoho, IMAP4 Server, 2026-01): LIST now and then answers with nothing.
-        all = line.run(ask).await.map_err(Trouble::into_error)?;
+        all = line.run(ask).await.map_err(listing_failed)?;
         unlisted = missing(&all, catalog, known, selection)?;
     }
     let names: Vec<&str> = all.iter().map(|m| m.name.as_str()).collect();
@@ -189,7 +162,7 @@ async fn list(
     // A pattern for a mailbox that is known is no slip of the user's, listed or not.
     if !selected.idle.is_empty() && !all.is_empty() && unlisted.is_empty() {
         let mailboxes = names.iter().map(|&n| n.to_owned()).collect();
-        return Err(EnumerateError::IdlePatterns {
+        return Err(BackupError::IdlePatterns {
             patterns: selected.idle,
             mailboxes,
         });
@@ -200,6 +173,10 @@ async fn list(
         .filter_map(|(m, yes)| yes.then_some(m))
         .collect();
     Ok((chosen, unlisted))
+}
+
+fn listing_failed(trouble: Trouble) -> BackupError {
+    BackupError::List(trouble.into_error().into())
 }
 
 /// Selected mailboxes that hold mail in the archive and are not among those listed.
@@ -214,7 +191,7 @@ fn missing(
     let mut missing = Vec::new();
     for (mailbox, chosen) in known.iter().zip(selected.chosen) {
         let absent = chosen && !listed.iter().any(|m| m.wire == mailbox.wire);
-        if absent && catalog.totals(mailbox.id)?.present > 0 {
+        if absent && catalog.is_filled_by_imap(mailbox.id)? {
             missing.push(mailbox.name.clone());
         }
     }
@@ -246,7 +223,7 @@ async fn examine(
     id: Option<MailboxId>,
     seen: &SeenMailbox,
     selection: &Selection,
-) -> Result<Outcome, EnumerateError> {
+) -> Result<Outcome, BackupError> {
     let mut previous = None;
     let mut open_skips = false;
     if let Some(id) = id {
@@ -262,7 +239,7 @@ async fn examine(
         } = match open(line, &seen.wire).await {
             Ok(opened) => opened,
             Err(Trouble::Answer(error)) => return Ok(failed(&error, seen)),
-            Err(Trouble::Server(error)) => return Err(error.into()),
+            Err(Trouble::Server(error)) => return Err(BackupError::List(error.into())),
         };
         if examined.uidnext.is_none() {
             // QUIRK(Courier): nothing tells which messages came after EXAMINE, so they count.
@@ -326,102 +303,6 @@ async fn examine(
         reason: "the listing does not add up".to_owned(),
         vanished: false,
     })
-}
-
-/// A mailbox that was opened and listed.
-struct Opened {
-    examined: Examined,
-    listing: Listing,
-    unreadable: Vec<(u32, String)>,
-}
-
-async fn open(line: &mut Line<'_>, wire: &str) -> Result<Opened, Trouble> {
-    let whole = line
-        .run(async |session| {
-            let examined = session.examine(wire).await?;
-            // QUIRK(several): a FETCH in an empty mailbox is BAD.
-            let listing = if examined.exists == 0 {
-                Listing::default()
-            } else {
-                session.list_messages("1:*").await?
-            };
-            Ok((examined, listing))
-        })
-        .await;
-    match whole {
-        Ok((examined, listing)) => Ok(Opened {
-            examined,
-            listing,
-            unreadable: Vec::new(),
-        }),
-        Err(Trouble::Answer(error)) if is_unreadable(&error) => {
-            open_in_parts(line, wire, error).await
-        }
-        Err(trouble) => Err(trouble),
-    }
-}
-
-/// Connections spent on finding what cannot be read in one listing; a few messages cost two
-/// dozen each.
-const PARTS: u32 = 200;
-
-/// Lists a mailbox by halves until the answers that cannot be read stand alone.
-async fn open_in_parts(
-    line: &mut Line<'_>,
-    wire: &str,
-    first: ImapError,
-) -> Result<Opened, Trouble> {
-    let examined = line
-        .run(async |session| session.examine(wire).await)
-        .await?;
-    let mut opened = Opened {
-        examined,
-        listing: Listing::default(),
-        unreadable: Vec::new(),
-    };
-    // A stack: the lowest UIDs on top.
-    let mut ranges = vec![(
-        1,
-        examined
-            .uidnext
-            .map_or(u32::MAX, |next| next.saturating_sub(1).max(1)),
-        first,
-    )];
-    let mut broken = 0;
-    while let Some((from, to, error)) = ranges.pop() {
-        if from == to {
-            opened.unreadable.push((from, error.to_string()));
-            continue;
-        }
-        let middle = from + (to - from) / 2;
-        for (from, to) in [(from, middle), (middle + 1, to)] {
-            let range = format!("{from}:{to}");
-            let part = line
-                .run(async |session| {
-                    session.examine(wire).await?;
-                    session.list_messages(&range).await
-                })
-                .await;
-            match part {
-                Ok(part) => opened.listing.absorb(part, from..=to),
-                Err(Trouble::Answer(error)) if is_unreadable(&error) && broken < PARTS => {
-                    broken += 1;
-                    ranges.push((from, to, error));
-                }
-                Err(trouble) => return Err(trouble),
-            }
-        }
-    }
-    opened.listing.messages.sort_by_key(|message| message.uid);
-    opened.unreadable.sort();
-    Ok(opened)
-}
-
-const fn is_unreadable(error: &ImapError) -> bool {
-    matches!(
-        error,
-        ImapError::Parse { .. } | ImapError::LiteralTooLarge { .. } | ImapError::AnswerTooLarge
-    )
 }
 
 /// One mailbox never blocks the others, whatever the server says of it.

@@ -1,41 +1,25 @@
 //! Fetching bodies: one worker per connection, commands pipelined, the tagged status decisive.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit::Queue;
-use super::patience::{Patience, Verdict};
-use super::stop::Stop;
-use super::work::{Batch, FetchMailbox, Work};
-use crate::archive::mboxrd::LineEndScan;
-use crate::archive::{self, NewContent};
+use super::work::{Batch, Work};
+use crate::backup::commit::Queue;
+use crate::backup::identify::identify;
+use crate::backup::patience::{Patience, Verdict};
+use crate::backup::side::{Ended, describe};
+use crate::backup::stop::Stop;
 use crate::event::{Event, Sink};
-use crate::header;
-use crate::imap::{Body, BodyEvent, Disposition, ImapError, Scope, Session, SpoolOptions, Tagged};
-use crate::model::{ContentId, Flags, Listed, RemoteId, UidSet};
+use crate::imap::{BodyEvent, ImapError, Session, Tagged};
+use crate::model::{RemoteId, UidSet};
+use crate::net::{Disposition, Scope};
 use crate::source::ImapSource;
+use crate::spool::{Body, SpoolOptions};
 use crate::store::Arrived;
 
 /// The least wait after an answer that nobody can read and that belongs to no message.
 const REDIAL: Duration = Duration::from_secs(1);
-/// Room a spooled message takes in the committer's queue, in bytes.
-const SPOOLED_COSTS: u64 = 1 << 20;
-
-/// Why a worker ended before the work did.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// Nothing is left to take.
-    Done,
-    /// Somebody asked to stop, or the committer failed (its own error says why).
-    Stopped,
-    /// The server, or the spool.
-    Failed(ImapError),
-    /// It panicked, which is a defect of ours.
-    Died,
-}
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -118,7 +102,7 @@ impl Worker {
                 patience.gained();
             }
             let Some(wait) = self.judge(&error, outstanding, gained) else {
-                return Ended::Failed(error);
+                return Ended::Failed(error.into());
             };
             if wait.is_zero() {
                 // A culprit was narrowed down, which ends by itself; it is no failed attempt.
@@ -126,11 +110,11 @@ impl Worker {
             }
             // Refused extra connections shrink the pool; what they had goes to the others.
             if !self.first && (dialling || matches!(error, ImapError::Capacity { .. })) {
-                return Ended::Failed(error);
+                return Ended::Failed(error.into());
             }
             match patience.after(&error, wait, &*self.sink, &self.stop).await {
                 Verdict::Again => {}
-                Verdict::Enough => return Ended::Failed(error),
+                Verdict::Enough => return Ended::Failed(error.into()),
                 Verdict::Stopped => return Ended::Stopped,
             }
         }
@@ -337,25 +321,26 @@ impl Worker {
             return Ok(());
         };
         let len = body.len();
-        let (content, body) = content(target, listed, body)
-            .map_err(|source| ImapError::Spool { path: None, source })?;
+        let found = identify(body).map_err(ImapError::from)?;
         asked.unanswered.remove(uid);
-        if len < u64::from(listed.size) && !self.work.confirm_short(n, uid, content.id) {
+        if len < u64::from(listed.size) && !self.work.confirm_short(n, uid, found.id) {
             return Ok(());
         }
         self.gained = true;
         self.sink.event(Event::Fetched { bytes: len });
-        let in_memory = if matches!(body, archive::Body::Memory(_)) {
-            len
-        } else {
-            // Its bytes lie in a file, but an open file and a disk are not free either.
-            SPOOLED_COSTS
+        let in_memory = found.in_memory();
+        let remote = RemoteId::Imap {
+            uidvalidity: target.uidvalidity,
+            uid,
         };
+        let flags = target.flags.get(listed.flags).cloned().unwrap_or_default();
+        let (content, body) = found.into_content(remote, listed.date(), flags);
         let arrived = Arrived {
             mailbox: target.mailbox.id,
             content,
             reported: listed.size,
             body,
+            pop: None,
         };
         self.queue
             .arrived(arrived, in_memory)
@@ -371,86 +356,4 @@ fn reason(status: &Tagged) -> String {
         (false, "") => "the server refused it without a word".to_owned(),
         (false, words) => words.to_owned(),
     }
-}
-
-/// The identity of a body and how it will be kept.
-fn content(
-    target: &FetchMailbox,
-    listed: &Listed,
-    body: Body,
-) -> io::Result<(NewContent, archive::Body)> {
-    let (id, eol, head, len, body) = match body {
-        Body::Memory(bytes) => {
-            let (id, eol) = (ContentId::of(&bytes), LineEndScan::of(&bytes));
-            (
-                id,
-                eol,
-                header::digest(&bytes),
-                bytes.len() as u64,
-                archive::Body::Memory(bytes),
-            )
-        }
-        Body::Spooled(spooled) => {
-            let file = crate::durable::open_read(spooled.path())?;
-            let (id, eol, head, len) = examine_spooled(&file)?;
-            // The name goes with `spooled`; the open file keeps the bytes.
-            (id, eol, head, len, archive::Body::Spooled(file))
-        }
-    };
-    let remote = RemoteId::Imap {
-        uidvalidity: target.uidvalidity,
-        uid: listed.uid,
-    };
-    let flags: Flags = target.flags.get(listed.flags).cloned().unwrap_or_default();
-    Ok((
-        NewContent {
-            id,
-            len,
-            eol,
-            head,
-            date: listed.date(),
-            remote,
-            flags,
-        },
-        body,
-    ))
-}
-
-fn examine_spooled(
-    mut file: &File,
-) -> io::Result<(ContentId, crate::model::LineEnds, Option<String>, u64)> {
-    let mut hasher = blake3::Hasher::new();
-    let mut scan = LineEndScan::default();
-    let mut start = Vec::new();
-    let mut chunk = vec![0; 256 << 10];
-    let mut len = 0;
-    loop {
-        let n = file.read(&mut chunk)?;
-        if n == 0 {
-            let id = ContentId::from_bytes(*hasher.finalize().as_bytes());
-            return Ok((id, scan.line_ends(), header::digest(&start), len));
-        }
-        let part = chunk.get(..n).unwrap_or_default();
-        if start.len() < header::HEADER_MAX {
-            start.extend_from_slice(part);
-        }
-        hasher.update(part);
-        scan.push(part);
-        len += n as u64;
-    }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

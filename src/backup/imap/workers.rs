@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use super::Request;
-use super::commit::Committer;
-use super::fetch::{Ended, Worker};
-use super::stop::Stop;
+use super::fetch::Worker;
 use super::work::Work;
-use crate::event::{Event, Sink};
-use crate::imap::{ImapError, Quirks, Scope, Session, SpoolOptions};
+use crate::backup::commit::Committer;
+use crate::backup::side::{Ended, Ground};
+use crate::event::Event;
+use crate::imap::{Quirks, Session};
+use crate::source::ImapSource;
 
 /// What everything after the plan works with.
 #[derive(Clone, Copy)]
 pub(super) struct Stage<'a> {
-    pub(super) request: &'a Request,
-    pub(super) spool: &'a SpoolOptions,
+    pub(super) ground: Ground<'a>,
+    pub(super) source: &'a ImapSource,
     pub(super) work: &'a Work,
     pub(super) committer: &'a Committer,
-    pub(super) sink: &'a Arc<dyn Sink>,
-    pub(super) stop: &'a Stop,
 }
 
 /// Runs the workers. Gives how the first to fail ended, and a session for re-listing if one
@@ -29,30 +27,30 @@ pub(super) async fn fetch_all(
     quirks: Quirks,
 ) -> (Ended, Option<Session>) {
     let Stage {
-        request,
-        spool,
+        ground,
+        source,
         work,
         committer,
-        sink,
-        stop,
     } = *stage;
+    let Ground {
+        spool, sink, stop, ..
+    } = ground;
     let batches = work.batches_left();
     if batches == 0 {
         return (Ended::Done, session);
     }
     let (depth, usual) = (quirks.depth, quirks.max_connections);
-    let connections = request
-        .source
+    let connections = source
         .connections
         .unwrap_or(usual)
         .clamp(1, batches.min(32));
     sink.event(Event::Connected {
-        account: request.source.alias(),
+        account: source.alias(),
         connections,
     });
     let worker = |first: bool| {
         Some(Worker {
-            source: request.source.clone(),
+            source: source.clone(),
             spool: spool.clone(),
             work: work.clone(),
             queue: committer.queue()?,
@@ -75,7 +73,7 @@ pub(super) async fn fetch_all(
             match joined {
                 Ok((_, Ended::Done)) => {}
                 // What another put back when it left, the first takes up again below.
-                Ok((false, Ended::Failed(error))) if !is_local(&error) => {}
+                Ok((false, Ended::Failed(error))) if !error.is_local() => {}
                 Ok((_, ended)) => worst = graver(worst, ended),
                 Err(_) => {
                     worst = graver(worst, Ended::Died);
@@ -90,7 +88,7 @@ pub(super) async fn fetch_all(
         workers.spawn(worker.run(None));
     }
     // Another worker may have finished what the first put back.
-    if work.batches_left() == 0 && matches!(&worst, Ended::Failed(error) if !is_local(error)) {
+    if work.batches_left() == 0 && matches!(&worst, Ended::Failed(error) if !error.is_local()) {
         worst = Ended::Done;
     }
     (worst, None)
@@ -100,15 +98,10 @@ pub(super) async fn fetch_all(
 fn graver(a: Ended, b: Ended) -> Ended {
     let rank = |ended: &Ended| match ended {
         Ended::Died => 4,
-        Ended::Failed(error) if is_local(error) => 3,
+        Ended::Failed(error) if error.is_local() => 3,
         Ended::Stopped => 2,
         Ended::Failed(_) => 1,
         Ended::Done => 0,
     };
     if rank(&b) > rank(&a) { b } else { a }
-}
-
-/// Whether it is this machine that failed, so that nobody else can do better.
-pub(super) fn is_local(error: &ImapError) -> bool {
-    error.disposition().0 == Scope::Run
 }

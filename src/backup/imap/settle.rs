@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::Request;
 use super::enumerate::{Enumerated, Enumeration, Outcome, Planned};
-use super::fetch::describe;
-use super::run::empty_mailbox;
-use super::stop::Stop;
 use super::work::Failure;
 use super::workers::Stage;
 use crate::archive::format::Record;
+use crate::backup::Request;
+use crate::backup::side::{Ground, describe};
+use crate::backup::stop::Stop;
 use crate::event::Event;
 use crate::imap::{ImapError, Session};
 use crate::model::{Checkpoint, MailboxId, RemoteId, Skip, Tally, UidSet};
-use crate::report::{BackupReport, Ending, SkippedMessage};
+use crate::report::{BackupReport, MailboxReport, SkippedMessage};
+use crate::source::ImapSource;
 use crate::store::Committed;
 
 /// What became of messages that were to be fetched and did not come.
@@ -30,7 +30,7 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
     let mut mailboxes = Vec::new();
     let mut warnings = Vec::new();
     for e in &found.mailboxes {
-        let mut mailbox = empty_mailbox(&e.seen.name);
+        let mut mailbox = MailboxReport::new(&e.seen.name);
         match &e.outcome {
             Outcome::Unchanged { checkpoint } => {
                 mailbox.unchanged = true;
@@ -66,31 +66,10 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
         warnings
             .push("the server lists no mailbox at all; that is recorded, not believed".to_owned());
     }
-    let mut report = BackupReport {
-        account: request.account.clone(),
-        run: None,
-        job: None,
-        ending: Ending::Complete,
-        error: None,
-        mailboxes,
-        total: Tally::default(),
-        skipped: Vec::new(),
-        unlisted: found.unlisted.clone(),
-        warnings,
-        bytes: 0,
-        damaged: 0,
-        received: 0,
-    };
-    add_up(&mut report);
+    let mut report = BackupReport::planned(&request.account, mailboxes);
+    report.unlisted.clone_from(&found.unlisted);
+    report.warnings = warnings;
     report
-}
-
-fn add_up(report: &mut BackupReport) {
-    let mut total = Tally::default();
-    for mailbox in &report.mailboxes {
-        total.add(&mailbox.tally);
-    }
-    report.total = total;
 }
 
 /// Finds out what became of messages that did not come, and records skips and checkpoints.
@@ -102,9 +81,9 @@ pub(super) async fn close(
     enumerated: &[Enumerated],
 ) -> Closing {
     let Stage {
-        request,
+        ground,
+        source,
         work,
-        stop,
         ..
     } = *stage;
     let mut closing = Closing::default();
@@ -119,12 +98,12 @@ pub(super) async fn close(
         };
         let uids: UidSet = failures.iter().map(|f| f.uid).collect();
         let listed = relist(
-            request,
+            source,
             &mut session,
             &target.mailbox.wire,
             target.uidvalidity,
             &uids,
-            stop,
+            ground.stop,
         )
         .await;
         for failure in failures {
@@ -166,7 +145,7 @@ pub(super) async fn close(
 
 /// Which of these UIDs the server lists now; `None` when it cannot be asked.
 async fn relist(
-    request: &Request,
+    source: &ImapSource,
     session: &mut Option<Session>,
     wire: &str,
     uidvalidity: u32,
@@ -177,10 +156,10 @@ async fn relist(
         return None;
     }
     if session.is_none() {
-        let spool = crate::imap::SpoolOptions::new(std::sync::Arc::new(|| {
+        let spool = crate::spool::SpoolOptions::new(std::sync::Arc::new(|| {
             Err(std::io::Error::other("a listing needs no spool"))
         }));
-        *session = request.source.connect(spool).await.ok();
+        *session = source.connect(spool).await.ok();
     }
     let open = session.as_mut()?;
     let asked = async {
@@ -212,13 +191,17 @@ async fn relist(
 
 fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
     let Stage {
-        request,
+        ground,
         work,
         committer,
-        stop,
-        sink,
         ..
     } = *stage;
+    let Ground {
+        request,
+        sink,
+        stop,
+        ..
+    } = ground;
     let Some(queue) = committer.queue() else {
         return;
     };
@@ -307,5 +290,5 @@ pub(super) fn tally(
             });
         }
     }
-    add_up(report);
+    report.add_up();
 }

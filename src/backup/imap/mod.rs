@@ -1,0 +1,167 @@
+//! Backing up over IMAP.
+//!
+//! `enumerate` lists and examines mailboxes and has each planned by `plan`, which is pure.
+//! `workers` starts a `fetch` worker per connection, which take batches from `work`. `settle`
+//! finds out what became of messages that did not come. `line` is the session of all that needs
+//! only one.
+
+mod enumerate;
+mod fetch;
+mod line;
+mod parts;
+mod plan;
+mod register;
+mod settle;
+mod work;
+mod workers;
+
+use super::BackupError;
+use super::commit::Committer;
+use super::side::{Ended, Ground, Load, Side};
+use crate::catalog::Catalog;
+use crate::imap::{Quirks, Session};
+use crate::model::{Account, JobMailbox, Mailbox};
+use crate::report::BackupReport;
+use crate::source::ImapSource;
+use crate::store::{Committed, Writer};
+
+use self::enumerate::{Enumeration, Outcome, enumerate};
+use self::line::Line;
+use self::settle::Closing;
+use self::work::Work;
+use self::workers::{Stage, fetch_all};
+
+/// The IMAP side of a run.
+pub(super) struct ImapSide<'a> {
+    ground: Ground<'a>,
+    source: &'a ImapSource,
+    line: Option<Line<'a>>,
+    session: Option<Session>,
+    quirks: Quirks,
+    found: Enumeration,
+    /// The mailboxes of the archive.
+    known: Vec<Mailbox>,
+    closing: Closing,
+}
+
+impl<'a> ImapSide<'a> {
+    pub(super) fn new(ground: Ground<'a>, source: &'a ImapSource) -> Self {
+        Self {
+            ground,
+            source,
+            line: None,
+            session: None,
+            quirks: Quirks::default(),
+            found: Enumeration::default(),
+            known: Vec::new(),
+            closing: Closing::default(),
+        }
+    }
+}
+
+impl Side for ImapSide<'_> {
+    async fn connect(&mut self) -> Result<(), BackupError> {
+        let Ground {
+            spool, sink, stop, ..
+        } = self.ground;
+        let line = Line::open(self.source, spool.clone(), &**sink, stop).await;
+        let endpoint = &self.source.endpoint;
+        self.line = Some(line.map_err(|source| BackupError::Connect {
+            server: format!("{}:{}", endpoint.host, endpoint.port),
+            source: Box::new(source.into()),
+        })?);
+        Ok(())
+    }
+
+    async fn enumerate(
+        &mut self,
+        catalog: &Catalog,
+        account: Option<&Account>,
+    ) -> Result<(), BackupError> {
+        self.known = catalog.mailboxes(None)?;
+        let of_account: Vec<Mailbox> = self
+            .known
+            .iter()
+            .filter(|m| account.is_some_and(|a| a.id == m.account))
+            .cloned()
+            .collect();
+        let Some(mut line) = self.line.take() else {
+            return Ok(());
+        };
+        let Ground { request, sink, .. } = self.ground;
+        let found = enumerate(
+            self.source,
+            &mut line,
+            catalog,
+            &of_account,
+            &request.selection,
+            &**sink,
+        );
+        self.found = found.await?;
+        self.quirks = line.quirks();
+        self.session = line.into_session();
+        Ok(())
+    }
+
+    fn report(&self) -> BackupReport {
+        settle::planned_report(self.ground.request, &self.found)
+    }
+
+    fn load(&self) -> Load {
+        let plans = self
+            .found
+            .mailboxes
+            .iter()
+            .filter_map(|e| match &e.outcome {
+                Outcome::Planned(planned) => Some(&planned.plan),
+                _ => None,
+            });
+        let mut load = Load::default();
+        for plan in plans.filter(|p| !p.fetch.is_empty()) {
+            load.messages += plan.fetch.len() as u64;
+            load.bytes += plan.bytes;
+            load.mailboxes += 1;
+        }
+        load
+    }
+
+    fn register(&mut self, writer: &mut Writer, account: &Account) {
+        register::register(writer, account, &mut self.found.mailboxes, &mut self.known);
+    }
+
+    fn job_mailboxes(&self) -> Vec<JobMailbox> {
+        register::job_mailboxes(&self.found.mailboxes)
+    }
+
+    fn record(&mut self, writer: &mut Writer) {
+        register::record_changes(writer, &self.found.mailboxes);
+    }
+
+    async fn fetch(&mut self, committer: &Committer) -> Ended {
+        let work = Work::new(register::fetch_list(&self.found.mailboxes, &self.known));
+        let stage = Stage {
+            ground: self.ground,
+            source: self.source,
+            work: &work,
+            committer,
+        };
+        let (ended, session) = fetch_all(&stage, self.session.take(), self.quirks).await;
+        self.closing = settle::close(&stage, session, &self.found.mailboxes).await;
+        match ended {
+            Ended::Done if self.ground.stop.is_requested() && work.batches_left() > 0 => {
+                Ended::Stopped
+            }
+            ended => ended,
+        }
+    }
+
+    fn tally(&self, report: &mut BackupReport, committed: &Committed) {
+        settle::tally(report, &self.found.mailboxes, committed, &self.closing);
+    }
+
+    async fn part(self) {
+        if let Some(session) = self.session {
+            session.logout().await;
+        }
+    }
+}

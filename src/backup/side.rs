@@ -1,0 +1,139 @@
+//! What a run needs of a protocol. `run.rs` does what is the same for all.
+
+use std::sync::Arc;
+
+use super::commit::Committer;
+use super::stop::Stop;
+use super::{BackupError, Request};
+use crate::catalog::Catalog;
+use crate::event::Sink;
+use crate::imap::ImapError;
+use crate::model::{Account, JobMailbox};
+use crate::net::{Disposition, Scope};
+use crate::pop3::Pop3Error;
+use crate::report::BackupReport;
+use crate::spool::SpoolOptions;
+use crate::store::{Committed, StoreError, Writer};
+
+/// What every part of a run stands on.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) request: &'a Request,
+    pub(super) spool: &'a SpoolOptions,
+    pub(super) sink: &'a Arc<dyn Sink>,
+    pub(super) stop: &'a Stop,
+}
+
+/// One protocol's side of a run, in the order in which its parts are called.
+pub(super) trait Side {
+    /// The first contact.
+    async fn connect(&mut self) -> Result<(), BackupError>;
+
+    /// Makes durable what has to outlive an interruption of the enumeration.
+    fn prepare(&mut self, _writer: &mut Writer, _account: &Account) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Finds out what is there and what is to be fetched.
+    async fn enumerate(
+        &mut self,
+        catalog: &Catalog,
+        account: Option<&Account>,
+    ) -> Result<(), BackupError>;
+
+    /// A report with the numbers of the plan.
+    fn report(&self) -> BackupReport;
+
+    /// What is to be fetched.
+    fn load(&self) -> Load;
+
+    /// Gives the mailboxes their numbers.
+    fn register(&mut self, writer: &mut Writer, account: &Account);
+
+    /// What a job says of each mailbox in which something is to be done.
+    fn job_mailboxes(&self) -> Vec<JobMailbox>;
+
+    /// Records what needs no fetching.
+    fn record(&mut self, writer: &mut Writer);
+
+    /// Fetches, and hands the committer everything that came and what became of the rest.
+    async fn fetch(&mut self, committer: &Committer) -> Ended;
+
+    /// Fills in what was stored, linked, left and skipped.
+    fn tally(&self, report: &mut BackupReport, committed: &Committed);
+
+    /// What is to be done once everything is durable.
+    async fn afterwards(
+        &mut self,
+        _writer: &mut Writer,
+        _report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
+        Ok(())
+    }
+
+    /// Ends the session, if there is one.
+    async fn part(self);
+}
+
+/// How much is to be fetched.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) mailboxes: u64,
+}
+
+/// How fetching ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nothing is left to take.
+    Done,
+    /// Somebody asked to stop, or the committer failed (its own error says why).
+    Stopped,
+    /// The server, or the spool.
+    Failed(ServerError),
+    /// It panicked, which is a defect of ours.
+    Died,
+}
+
+/// An error of one of the protocols.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// IMAP.
+    #[error(transparent)]
+    Imap(#[from] ImapError),
+    /// POP3.
+    #[error(transparent)]
+    Pop3(#[from] Pop3Error),
+}
+
+impl ServerError {
+    /// How much it costs, and whether to try again.
+    #[must_use]
+    pub fn disposition(&self) -> (Scope, Disposition) {
+        match self {
+            Self::Imap(error) => error.disposition(),
+            Self::Pop3(error) => error.disposition(),
+        }
+    }
+
+    /// Whether it is this machine that failed, so that nobody else can do better.
+    pub(super) fn is_local(&self) -> bool {
+        self.disposition().0 == Scope::Run
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

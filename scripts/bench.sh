@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Measures mailstow against a raw drain of the same server, mbsync and restic, on loopback.
+# Measures mailstow on loopback: over IMAP against a raw drain of the same server, mbsync and
+# restic, over POP3 against a raw pipelined drain, mpop and getmail.
 #
 #   scripts/bench.sh [options]
 #     --runs N          repeat, take medians (default 3)
 #     --messages N      of the made-up account (default 30000)
 #     --bytes N         its size (default 1000000000)
 #     --big [BYTES]     also an account with a message of that size (default 150000000)
-#     --only LIST       some of: drain,backup,verify,mbsync,tls,real,big (comma-separated)
+#     --pop3            the POP3 parts alone: --only pop3,pop3-list,pop3-big
+#     --pop3-messages N --pop3-bytes N    of the maildrop (default 5000, 140000000)
+#     --pop3-list N     messages of the maildrop that is only listed (default 100000)
+#     --pop3-big BYTES  of the large message in a maildrop (default 100000000)
+#     --only LIST       some of: drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big
+#                       (comma-separated; all but the two `big` without it)
 #     --mailstow PATH   a binary; without it `cargo build --release`
 #     --keep            leave the temporary folder, and say where it is
 #
@@ -20,7 +26,9 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
-runs=3 messages=30000 bytes=1000000000 big='' only=drain,backup,verify,mbsync,tls,real
+runs=3 messages=30000 bytes=1000000000 big=''
+only=drain,backup,verify,mbsync,tls,real,pop3,pop3-list
+pop3_messages=5000 pop3_bytes=140000000 pop3_list=100000 pop3_big=100000000
 mailstow='' keep=no
 while (($#)); do
   case $1 in
@@ -29,9 +37,12 @@ while (($#)); do
       big=150000000
       if [[ ${2-} =~ ^[0-9]+$ ]]; then big=$2; shift; fi
       ;;
-    --runs | --messages | --bytes | --only | --mailstow)
+    --pop3) only=pop3,pop3-list,pop3-big ;;
+    --runs | --messages | --bytes | --pop3-* | --only | --mailstow)
       (($# >= 2)) || die "$1 needs a value"
-      printf -v "${1#--}" %s "$2"
+      name=${1#--} name=${name//-/_}
+      [[ -v $name ]] || die "unknown option: $1 (they stand at the top of this script)"
+      printf -v "$name" %s "$2"
       shift
       ;;
     *) die "unknown option: $1 (they stand at the top of this script)" ;;
@@ -40,12 +51,16 @@ while (($#)); do
 done
 if [[ -n $big ]]; then only+=,big; elif [[ ,$only, == *,big,* ]]; then big=150000000; fi
 for part in ${only//,/ }; do
-  [[ ,drain,backup,verify,mbsync,tls,real,big, == *",$part,"* ]] || die "--only knows no $part"
+  [[ ,drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big, == *",$part,"* ]] || die "--only knows no $part"
 done
-want() { [[ ,$only, == *",$1,"* ]]; }
+want() { # is one of these PARTS to be done?
+  local part
+  for part in "$@"; do [[ ,$only, == *",$part,"* ]] && return; done
+  return 1
+}
 
 "$root/scripts/setup.sh" --bench
-if [[ -z $mailstow ]] && { want backup || want verify || want tls || want real || want big; }; then
+if [[ -z $mailstow ]] && want backup verify tls real big pop3 pop3-list pop3-big; then
   (cd "$root" && cargo build --release --quiet) || die "mailstow doesn't build"
   mailstow=${CARGO_TARGET_DIR:-$root/target}/release/mailstow
 fi
@@ -64,7 +79,8 @@ MAILSTOW_PASSWORD=$(openssl rand -hex 12)
 export MAILSTOW_PASSWORD
 server=$work/server
 mkdir -p "$server/mail"
-printf '%s:{PLAIN}'"$MAILSTOW_PASSWORD"'\n' made real big >"$server/users"
+users=(made real big pop3 pop3-list pop3-big)
+printf '%s:{PLAIN}'"$MAILSTOW_PASSWORD"'\n' "${users[@]}" >"$server/users"
 
 generate() { # USER OPTIONS...
   local out=$server/mail/$1
@@ -72,8 +88,8 @@ generate() { # USER OPTIONS...
   "$root/scripts/mailgen.py" --out "$out" "$@"
 }
 say "writing mail"
-made=none real=none large=none corpus=$root/../shared/corpora/spamassassin.tar.zst
-if want drain || want backup || want verify || want mbsync || want tls; then
+made=none real=none large=none maildrop=none listed=none large_maildrop=none corpus=$root/../shared/corpora/spamassassin.tar.zst
+if want drain backup verify mbsync tls; then
   made=$(generate made --messages "$messages" --bytes "$bytes")
 fi
 if want real && [[ ! -r $corpus ]]; then
@@ -84,6 +100,14 @@ elif want real; then
   zstd -dc "$corpus" | tar -x -C "$work/corpus"
 fi
 if want big; then large=$(generate big --messages 100 --bytes 3000000 --big "$big"); fi
+# A maildrop is one mailbox: POP3 sees the INBOX and nothing else.
+if want pop3; then
+  maildrop=$(generate pop3 --mailboxes 1 --messages "$pop3_messages" --bytes "$pop3_bytes")
+fi
+if want pop3-list; then listed=$(generate pop3-list --tiny --messages "$pop3_list"); fi
+if want pop3-big; then
+  large_maildrop=$(generate pop3-big --mailboxes 1 --messages 100 --bytes 3000000 --big "$pop3_big")
+fi
 "$root/scripts/dovecot.sh" start "$server"
 # shellcheck source=/dev/null
 . "$server/env"
@@ -96,13 +120,19 @@ mkdir "$HOME"
 measure() { # NAME SIZE_OF COMMAND...
   local name=$1 size=$2
   shift 2
-  "$root/scripts/measure.py" run --name "$name" --out "$work/runs.jsonl" ${size:+--size "$size"} -- "$@"
+  local options=(--name "$name" --out "$work/runs.jsonl" ${size:+--size "$size"})
+  if [[ $1 == */raw_drain.py ]]; then options+=(--drain); fi
+  "$root/scripts/measure.py" run "${options[@]}" -- "$@"
 }
 
-drain() { # NAME|- USER tls|plain
+drain() { # NAME|- USER tls|plain|pop3|listing
   local command=("$root/scripts/raw_drain.py" --user "$2")
-  if [[ $3 == tls ]]; then command+=(--port "$MS_IMAPS_PORT" --tls --ca "$MS_CA")
-  else command+=(--port "$MS_IMAP_PORT"); fi
+  case $3 in
+    tls) command+=(--port "$MS_IMAPS_PORT" --tls --ca "$MS_CA") ;;
+    plain) command+=(--port "$MS_IMAP_PORT") ;;
+    pop3) command+=(--pop3 --host 127.0.0.1 --port "$MS_POP3_PORT") ;;
+    listing) command+=(--pop3 --listing --host 127.0.0.1 --port "$MS_POP3_PORT") ;;
+  esac
   if [[ $1 == - ]]; then "${command[@]}" >/dev/null; else measure "$1" '' "${command[@]}"; fi
 }
 
@@ -144,6 +174,103 @@ CONF
 mbsync_fresh() { # NAME USER FSYNC
   mbsync_config "$2" "$work/mbsync" "$3" >"$work/mbsyncrc"
   measure "$1" "$work/mbsync" mbsync -c "$work/mbsyncrc" -q all
+}
+
+pop3() { # NAME USER ARCHIVE
+  measure "$1" "$3" "$mailstow" backup "pop3://$2@127.0.0.1:$MS_POP3_PORT" --to "$3"
+}
+
+mpop_fresh() { # USER
+  mkdir -p "$work/mpop"/{cur,new,tmp}
+  cat >"$work/mpoprc" <<CONF
+account default
+host 127.0.0.1
+port $MS_POP3_PORT
+user $1
+password $MAILSTOW_PASSWORD
+auth user
+tls off
+pipelining on
+keep on
+received_header off
+uidls_file $work/mpop-uidls
+delivery maildir $work/mpop
+CONF
+  measure mpop "$work/mpop" mpop -C "$work/mpoprc" --quiet
+  expect_maildir "$work/mpop"
+  rm -rf -- "$work/mpop" "$work/mpop-uidls"
+}
+
+# The one Debian 12 has (6.18.11) forks for every message and may miss the end of its child: it
+# waits three minutes and fails. Later ones do not.
+getmail_version=6.20.2
+getmail_program() { # puts it in $work/getmail-program, from target/bench if it was had before
+  local kept=$root/target/bench/getmail6-$getmail_version
+  if [[ ! -d $kept ]]; then
+    mkdir -p "$root/target/bench"
+    rm -rf -- "$kept.new"
+    pip3 install --quiet --no-deps --disable-pip-version-check --root-user-action ignore \
+      --target "$kept.new" "getmail6==$getmail_version" || die "getmail6 can't be had from PyPI"
+    mv -- "$kept.new" "$kept"
+  fi
+  cp -r -- "$kept" "$work/getmail-program"
+  chmod -R a+rX "$work/getmail-program"
+}
+
+getmail_fresh() { # USER
+  # Debian's own Python: any other may lie where only root can reach.
+  local command=(env PYTHONPATH="$work/getmail-program" /usr/bin/python3
+    "$work/getmail-program/bin/getmail" --getmaildir "$work/getmail-state" --rcfile rc)
+  mkdir -p "$work/getmail"/{cur,new,tmp} "$work/getmail-state"
+  cat >"$work/getmail-state/rc" <<CONF
+[retriever]
+type = SimplePOP3Retriever
+server = 127.0.0.1
+port = $MS_POP3_PORT
+username = $1
+password = $MAILSTOW_PASSWORD
+[destination]
+type = Maildir
+path = $work/getmail/
+[options]
+delete = false
+delivered_to = false
+received = false
+verbose = 0
+CONF
+  if ((EUID == 0)); then # getmail refuses to file mail as root
+    chown -R "$MS_MAIL_OWNER" "$work/getmail" "$work/getmail-state"
+    command=(setpriv --reuid "${MS_MAIL_OWNER%:*}" --regid "${MS_MAIL_OWNER#*:}" --clear-groups "${command[@]}")
+  fi
+  measure getmail "$work/getmail" "${command[@]}"
+  expect_maildir "$work/getmail"
+  rm -rf -- "$work/getmail" "$work/getmail-state"
+}
+
+# A client that gives up early would be a fast one.
+expect_maildir() {
+  local found
+  found=$(find "$1/new" "$1/cur" -type f | wc -l)
+  ((found == pop3_messages)) || die "$1 holds $found messages of $pop3_messages"
+}
+
+pop3_run() {
+  if want pop3; then
+    drain pop3-drain pop3 pop3
+    pop3 pop3 pop3 "$work/archive"
+    pop3 pop3-again pop3 "$work/archive"
+    rm -rf -- "$work/archive"
+    mpop_fresh pop3
+    getmail_fresh pop3
+  fi
+  if want pop3-list; then
+    drain pop3-list-drain pop3-list listing
+    pop3 pop3-list pop3-list "$work/held"
+  fi
+  if want pop3-big; then
+    pop3 pop3-big pop3-big "$work/archive"
+    rm -rf -- "$work/archive"
+  fi
 }
 
 one_run() {
@@ -189,19 +316,33 @@ one_run() {
 if [[ $made != none ]]; then drain - made plain; fi
 if [[ -d $work/corpus ]]; then drain - real plain; fi
 if want big; then drain - big plain; fi
+if want pop3; then
+  drain - pop3 pop3
+  getmail_program
+fi
+if want pop3-big; then drain - pop3-big pop3; fi
+if want pop3-list; then
+  say "making the archive that holds the long listing"
+  drain - pop3-list listing
+  "$mailstow" backup -q "pop3://pop3-list@127.0.0.1:$MS_POP3_PORT" --to "$work/held"
+fi
 : >"$work/runs.jsonl"
 for ((run = 1; run <= runs; run++)); do
   say "run $run of $runs"
   one_run
+  pop3_run
 done
 
 # ---- results -----------------------------------------------------------------------------------
 mkdir -p "$root/target/bench"
 none_or() { if [[ $1 == none ]]; then echo '"none"'; else echo "$1"; fi; }
+versions="Dovecot $(dovecot --version | cut -d' ' -f1), $(mbsync --version), $(restic version | cut -d' ' -f1,2)"
+versions+=", $(mpop --version | head -n 1), getmail6 $getmail_version"
 cat >"$work/facts.json" <<JSON
 {"made-up account": $(none_or "$made"), "real mail": $(none_or "$real"),
- "large message": $(none_or "$large"), "cores": $(nproc), "runs": $runs,
- "versions": "Dovecot $(dovecot --version | cut -d' ' -f1), $(mbsync --version), $(restic version | cut -d' ' -f1,2)"}
+ "large message": $(none_or "$large"), "maildrop": $(none_or "$maildrop"),
+ "long listing": $(none_or "$listed"), "maildrop with a large message": $(none_or "$large_maildrop"),
+ "cores": $(nproc), "runs": $runs, "versions": "$versions"}
 JSON
 "$root/scripts/measure.py" report "$work/runs.jsonl" --facts "$work/facts.json" \
   --json "$root/target/bench/results.json" --md "$root/target/bench/results.md"

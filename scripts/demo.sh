@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job in under a minute: a real mailbox on a real Dovecot becomes an archive, and a
-# second run fetches only what is new. Everything happens on this machine, in a temporary
-# folder that is removed at the end.
+# The main job in under a minute: a real mailbox on a real Dovecot becomes an archive, a second
+# run fetches only what is new, and the same account over POP3 stores nothing twice. Everything
+# happens on this machine, in a temporary folder that is removed at the end.
 #
 # Needs a Rust toolchain, and root (or sudo without a password) only to install Dovecot when it
 # is missing.
@@ -52,14 +52,17 @@ done
 show backup "$url" --tls-ca "$MS_CA" --account you@example.com --to "$work/archive"
 "$mailstow" ls "$work/archive" INBOX | tail -n 2
 
-step "4. Re-read and re-hash everything"
+step "4. The same account over POP3, into the same archive: fetched, but nothing is stored twice"
+show backup "pop3s://you@localhost:$MS_POP3S_PORT" --tls-ca "$MS_CA" --account you@example.com --to "$work/archive"
+
+step "5. Re-read and re-hash everything"
 show verify "$work/archive"
 
-step "5. Take the mail out again: one mbox per mailbox, complete"
+step "6. Take the mail out again: one mbox per mailbox, complete"
 show export "$work/archive" --format mbox --to "$work/mbox"
 find "$work/mbox" -name '*.mbox' -printf '%P  %s bytes\n'
 
-step "6. And without mailstow: stock zstd and any mail reader"
+step "7. And without mailstow: stock zstd and any mail reader"
 segment=$(find "$work/archive/mail" -path '*INBOX*' -name '*.mbox.zst' | head -n 1)
 zstd -dc "$segment" >"$work/inbox.mbox"
 python3 - "$work/inbox.mbox" <<'PYTHON'

@@ -3,6 +3,7 @@
 
     mailgen.py --out DIR/mail/alice --messages 30000 --bytes 1000000000 --mailboxes 8
     mailgen.py --out DIR/mail/real --verbatim --corpus CORPUS      every corpus message as it is
+    mailgen.py --out DIR/mail/many --tiny --messages 100000        next to nothing in each, in INBOX
 
 The same options and the same corpus give the same files. Sizes are log-normal; bodies are text
 of the corpus (a folder, a .tar.zst; by default the SpamAssassin one in ../shared/corpora) or,
@@ -264,6 +265,18 @@ def generate(args, rng, paragraphs):
             "mailboxes": len(maildirs.folders)}
 
 
+def generate_tiny(args):
+    """Many messages of which no two are alike and none matters: a listing is what is wanted."""
+    maildirs = Maildirs(args.out)
+    for number in range(args.messages):
+        when = FIRST_DAY + number * 60
+        date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(when)).encode()
+        message = b"Message-ID: <%d@tiny.example>\nDate: %s\nFrom: <a@tiny.example>\n\n%d\n" % (
+            number, date, number)
+        maildirs.file("INBOX", [message], when, "S")
+    return {"messages": maildirs.count, "bytes": maildirs.bytes, "mailboxes": 1}
+
+
 def main():
     parser = argparse.ArgumentParser(description="Writes made-up mailboxes for measurements.")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder of one user's mail")
@@ -274,6 +287,7 @@ def main():
     parser.add_argument("--big", type=int, help="add a message with an attachment of that size")
     parser.add_argument("--corpus", type=pathlib.Path, help="folder or .tar.zst; `none`: words")
     parser.add_argument("--verbatim", action="store_true", help="the corpus itself, in INBOX")
+    parser.add_argument("--tiny", action="store_true", help="some 100 bytes each, in INBOX")
     args = parser.parse_args()
     if args.corpus is None or str(args.corpus) == "none":
         args.corpus = DEFAULT_CORPUS if args.corpus is None and DEFAULT_CORPUS.exists() else None
@@ -283,6 +297,9 @@ def main():
         parser.error(f"{args.out} is not empty")
     if args.verbatim and not args.corpus:
         parser.error("--verbatim needs a corpus")
+    if args.tiny:
+        print(json.dumps(generate_tiny(args)))
+        return
     messages = corpus_messages(args.corpus) if args.corpus else []
     if args.verbatim:
         maildirs = Maildirs(args.out)

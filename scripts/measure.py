@@ -6,7 +6,8 @@
 
 `run` appends one line: wall and CPU seconds, peak resident memory, bytes of all files under
 PATH afterwards. What a run measured includes what the command started and waited for, and not
-the server. `report` takes medians by name and sets them in proportion.
+the server. A raw drain says itself how long it took, which leaves out the start of Python: that
+is its `drained`. `report` takes medians by name, sets them in proportion and against the targets.
 """
 
 import argparse
@@ -34,6 +35,14 @@ TITLES = {
     "restic": "restic backup of the same files",
     "big": "mailstow backup with one large message",
     "mbsync-big": "mbsync, FSync no, with one large message",
+    "pop3-drain": "POP3: raw pipelined drain",
+    "pop3": "POP3: mailstow backup, fresh",
+    "pop3-again": "POP3: mailstow backup, nothing new",
+    "mpop": "POP3: mpop into a Maildir",
+    "getmail": "POP3: getmail6 into a Maildir",
+    "pop3-list-drain": "POP3: raw drain of a long listing",
+    "pop3-list": "POP3: mailstow backup, all of a long listing held",
+    "pop3-big": "POP3: mailstow backup with one large message",
 }
 # (name, measure, other name): how many times the first stands against the second.
 RATIOS = [
@@ -41,6 +50,26 @@ RATIOS = [
     ("mbsync", "wall", "backup"), ("mbsync-nofsync", "wall", "backup"),
     ("mbsync", "cpu", "backup"), ("mbsync-again", "wall", "again"),
     ("mbsync", "size", "backup"), ("restic", "size", "real"), ("mbsync-big", "rss", "big"),
+    ("mpop", "wall", "pop3"), ("getmail", "wall", "pop3"), ("mpop", "cpu", "pop3"),
+    ("getmail", "cpu", "pop3"),
+]
+# (what, unit, value of the medians m, whether that is good enough). A drain counts without the
+# start of Python: with it a slow start would be our gain.
+TARGETS = [
+    ("POP3 backup against the raw drain, at most 2", "times",
+     lambda m: m["pop3"]["wall"] / m["pop3-drain"]["drained"], lambda v: v <= 2),
+    ("mpop against POP3 backup, more than 1", "times",
+     lambda m: m["mpop"]["wall"] / m["pop3"]["wall"], lambda v: v > 1),
+    ("getmail against POP3 backup, at least 10", "times",
+     lambda m: m["getmail"]["wall"] / m["pop3"]["wall"], lambda v: v >= 10),
+    ("long listing, more than its raw drain, under 1", "s",
+     lambda m: m["pop3-list"]["wall"] - m["pop3-list-drain"]["drained"], lambda v: v < 1),
+    ("peak memory of a POP3 backup, at most 64", "MiB",
+     lambda m: m["pop3"]["rss"] / 2**20, lambda v: v <= 64),
+    ("peak memory with a long listing, at most 64", "MiB",
+     lambda m: m["pop3-list"]["rss"] / 2**20, lambda v: v <= 64),
+    ("peak memory with a large message, at most 96", "MiB",
+     lambda m: m["pop3-big"]["rss"] / 2**20, lambda v: v <= 96),
 ]
 # Peak memory of a child that Python itself starts can't be seen below Python's own; GNU time's
 # own is next to nothing.
@@ -72,6 +101,8 @@ def run(args):
         sys.exit(f"measure: {args.name} ended with {process.returncode}\n{tail}")
     line = {"name": args.name, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime,
             "rss": rss * 1024}
+    if args.drain:
+        line["drained"] = json.loads(log.read_bytes())["seconds"]
     if args.size:
         line["size"] = size_of(args.size)
         line["parts"] = {path.name: size_of(path) for path in pathlib.Path(args.size).iterdir()}
@@ -92,6 +123,18 @@ def medians(runs):
     return found
 
 
+def against_targets(found):
+    """Rows of the table of targets, of what was measured."""
+    rows = []
+    for what, unit, value, is_met in TARGETS:
+        try:
+            got = value(found)
+        except KeyError:
+            continue
+        rows.append({"target": what, "unit": unit, "value": got, "met": is_met(got)})
+    return rows
+
+
 def report(args):
     """Writes results.json and results.md, prints the latter."""
     runs = [json.loads(line) for line in args.runs.read_text("utf-8").splitlines()]
@@ -100,18 +143,25 @@ def report(args):
     ratios = {f"{name}/{other} {key}": found[name][key] / found[other][key]
               for name, key, other in RATIOS
               if found.get(name, {}).get(key) and found.get(other, {}).get(key)}
-    args.json.write_text(json.dumps(
-        {"facts": facts, "medians": found, "ratios": ratios, "runs": runs}, indent=1) + "\n")
-    lines = ["# Measurements", "", "Medians; CPU is that of the client alone, user and system.", ""]
+    targets = against_targets(found)
+    args.json.write_text(json.dumps({"facts": facts, "medians": found, "ratios": ratios,
+                                     "targets": targets, "runs": runs}, indent=1) + "\n")
+    lines = ["# Measurements", "", "Medians; CPU is that of the client alone, user and system; in",
+             "brackets the time of a raw drain without the start of Python.", ""]
     lines += [f"* {key}: {value}" for key, value in facts.items()]
     lines += ["", "| what | runs | wall s | CPU s | peak MiB | on disk MB |", "|---|--:|--:|--:|--:|--:|"]
     for name, row in found.items():
+        wall = f"{row['wall']:.2f}" + (f" ({row['drained']:.2f})" if "drained" in row else "")
         size = f"{row['size'] / 1e6:.1f}" if "size" in row else ""
-        lines.append(f"| {TITLES[name]} | {row['runs']} | {row['wall']:.2f} | {row['cpu']:.2f} "
+        lines.append(f"| {TITLES[name]} | {row['runs']} | {wall} | {row['cpu']:.2f} "
                      f"| {row['rss'] / 2**20:.1f} | {size} |")
     if ratios:
         lines += ["", "| proportion | times |", "|---|--:|"]
         lines += [f"| {name} | {value:.2f} |" for name, value in ratios.items()]
+    if targets:
+        lines += ["", "| target | measured | met |", "|---|--:|---|"]
+        lines += [f"| {row['target']} | {row['value']:.2f} {row['unit']} "
+                  f"| {'yes' if row['met'] else 'no'} |" for row in targets]
     args.md.write_text("\n".join(lines) + "\n")
     print(args.md.read_text())
 
@@ -124,6 +174,7 @@ def main():
     action.add_argument("--name", required=True, choices=TITLES)
     action.add_argument("--out", required=True)
     action.add_argument("--size")
+    action.add_argument("--drain", action="store_true", help="the command is raw_drain.py")
     action.add_argument("command", nargs="+")
     action.set_defaults(do=run)
     action = actions.add_parser("report")

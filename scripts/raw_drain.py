@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Drains an account over IMAP as fast as one connection gives it, and throws the bytes away.
+"""Drains an account as fast as one connection gives it, and throws the bytes away.
 
-    raw_drain.py --port PORT --user USER [--tls --ca CA.pem]      password in MAILSTOW_PASSWORD
+    raw_drain.py --port PORT --user USER [--pop3 [--listing]] [--tls --ca CA.pem]
 
-The floor for a measurement: EXAMINE and one `UID FETCH 1:* (UID BODY.PEEK[])` for each mailbox,
-read with recv_into; the end of an answer is looked for only in the last bytes received. Prints
-one line of JSON with bytes, seconds and mailboxes.
+The password is in MAILSTOW_PASSWORD. This is the floor for a measurement. Over IMAP: EXAMINE
+and one `UID FETCH 1:* (UID BODY.PEEK[])` for each mailbox, read with recv_into; the end of an
+answer is looked for only in the last bytes received. Over POP3: every RETR and a QUIT in one
+pipeline (with --listing: UIDL, LIST, QUIT), read with recv_into up to the end of the stream,
+which must be the answer to QUIT. Prints one line of JSON with bytes and seconds; the seconds
+begin before the connection is made and leave out the start of Python.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import secrets
 import socket
 import ssl
 import sys
+import threading
 import time
 
 BUFFER = 1 << 20
@@ -55,6 +59,36 @@ class Connection:
                     sys.exit(f"raw_drain: {command.split()[0].decode()}: {status.decode().strip()}")
                 return b"".join(kept)
 
+    def line(self, command):
+        """Sends a POP3 command with an answer of one line; returns what follows the +OK."""
+        self.sock.sendall(command + b"\r\n")
+        answer = b""
+        while not answer.endswith(b"\r\n"):
+            more = self.sock.recv(4096)
+            if not more:
+                sys.exit("raw_drain: the server closed the connection")
+            answer += more
+        if not answer.startswith(b"+OK"):
+            sys.exit(f"raw_drain: {command.split()[0].decode()}: {answer.decode().strip()}")
+        return answer[3:].split()
+
+    def drain_to_end(self, commands):
+        """Sends POP3 commands, of which the last is QUIT, and reads until the server closes.
+
+        They are sent from a thread of their own: a server that waits for us to read reads
+        nothing either.
+        """
+        sender = threading.Thread(target=self.sock.sendall, args=(commands,), daemon=True)
+        sender.start()
+        before, tail = self.received, b""
+        while got := self.sock.recv_into(self.buffer):
+            self.received += got
+            tail = (tail + bytes(self.buffer[max(got - TAIL, 0):got]))[-TAIL:]
+        sender.join()
+        if not re.search(rb"\r\n\.\r\n\+OK[^\r\n]*\r\n\Z", tail):
+            sys.exit(f"raw_drain: the stream ended with {tail[-80:]!r}")
+        return self.received - before
+
 
 def connect(args):
     """A connected socket that has read its greeting."""
@@ -71,22 +105,9 @@ def connect(args):
     return sock
 
 
-def main():
-    """Signs in, lists, drains."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--host", default="localhost")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--tls", action="store_true")
-    parser.add_argument("--ca", help="certificate authority to trust")
-    args = parser.parse_args()
-    password = os.environ.get("MAILSTOW_PASSWORD")
-    if password is None:
-        parser.error("MAILSTOW_PASSWORD is not set")
-    user, password = (re.sub(r'(["\\])', r"\\\1", text) for text in (args.user, password))
-
-    started = time.perf_counter()
-    server = Connection(connect(args))
+def drain_imap(server, user, password):
+    """Everything of every mailbox; returns what there was."""
+    user, password = (re.sub(r'(["\\])', r"\\\1", text) for text in (user, password))
     server.drain(f'LOGIN "{user}" "{password}"'.encode())
     listed = server.drain(b'LIST "" "*"', keep=True)
     # The names stay as the server wrote them, quotes and all.
@@ -94,9 +115,47 @@ def main():
     for name in names:
         server.drain(b"EXAMINE " + name)
         server.drain(b"UID FETCH 1:* (UID BODY.PEEK[])")
+    return {"mailboxes": len(names)}
+
+
+def drain_pop3(server, user, password, listing):
+    """All messages of the maildrop, or its listing; returns what there was."""
+    server.line(f"USER {user}".encode())
+    server.line(f"PASS {password}".encode())
+    count, size = (int(number) for number in server.line(b"STAT")[:2])
+    if listing:
+        wanted, least = [b"UIDL", b"LIST"], count * len("1 1\r\n1 1\r\n")
+    else:
+        wanted, least = [b"RETR %d" % number for number in range(1, count + 1)], size
+    got = server.drain_to_end(b"\r\n".join([*wanted, b"QUIT", b""]))
+    if got < least:  # one -ERR in the middle would else pass for a fast answer
+        sys.exit(f"raw_drain: {got} bytes came, where at least {least} were due")
+    return {"messages": count}
+
+
+def main():
+    """Signs in, lists, drains."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--pop3", action="store_true", help="not IMAP")
+    parser.add_argument("--listing", action="store_true", help="with --pop3: UIDL and LIST only")
+    parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--ca", help="certificate authority to trust")
+    args = parser.parse_args()
+    password = os.environ.get("MAILSTOW_PASSWORD")
+    if password is None:
+        parser.error("MAILSTOW_PASSWORD is not set")
+
+    started = time.perf_counter()
+    server = Connection(connect(args))
+    if args.pop3:
+        found = drain_pop3(server, args.user, password, args.listing)
+    else:
+        found = drain_imap(server, args.user, password)
     seconds = time.perf_counter() - started
-    print(json.dumps({"bytes": server.received, "seconds": round(seconds, 3),
-                      "mailboxes": len(names)}))
+    print(json.dumps({"bytes": server.received, "seconds": round(seconds, 3)} | found))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ wanted=(
   dovecot-imapd:/usr/lib/dovecot/imap dovecot-pop3d:/usr/lib/dovecot/pop3
   zstd:zstd python3:python3 openssl:openssl tar:tar time:/usr/bin/time
 )
-if [[ $bench == yes ]]; then wanted+=(isync:mbsync restic:restic); fi
+if [[ $bench == yes ]]; then wanted+=(isync:mbsync restic:restic mpop:mpop python3-pip:pip3); fi
 
 missing_packages() {
   local entry probe

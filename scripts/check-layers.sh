@@ -43,6 +43,7 @@ rules() {
   own rustix 'durable'
   own mail_parser 'header'
   own jiff 'model/date|clock|cli/'
+  own ureq 'cli/ping'
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
   ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
   ban 'spam/' "$(into '(?!spam\b|header\b|model\b)[a-z_]+')"

@@ -72,7 +72,8 @@ fn no_arguments_show_the_way() {
     Exit codes:
       0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
       add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
-      8 archive locked · 129/130/143 ended by a signal, archive consistent
+      8 archive locked · 10 older than asked (status --max-age) · 129/130/143 ended by a signal,
+      archive consistent
     "#);
 }
 
@@ -200,6 +201,33 @@ fn the_help_of_backup_can_be_learnt_from() {
 
           --wait
               Wait until another run on the archive has ended, instead of exiting with 8
+
+    Unattended:
+          --report <FILE>
+              Write the JSON report to this file when the run ends, also when it fails
+
+              It is the last line of --json, or an array of them where several sources were worked on;
+              of a run that failed before, its error. It replaces the file as a whole.
+
+          --notify-command <COMMAND>
+              Run this shell command when the exit code is not 0, with the report on standard input
+
+              It finds $MAILSTOW_EXIT, $MAILSTOW_ARCHIVE and $MAILSTOW_ACCOUNTS, may take a minute, and
+              changes neither the archive nor the exit code.
+
+          --notify <WHEN>
+              When to run it [default: failure]
+
+              Possible values:
+              - failure: When the exit code is not 0
+              - always:  After every run
+
+          --ping <URL>
+              Tell a dead man's switch, such as healthchecks.io, that a run begins and how it ends
+
+              GET URL/start, then GET URL on exit code 0, else POST URL/fail with the report. Other
+              users of this machine can read a command line: without the option the URL is taken from
+              $MAILSTOW_PING. Only https://, except to this machine or with --allow-plaintext.
     "#);
 }
 

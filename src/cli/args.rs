@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::unattended::UnattendedArgs;
+
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
 ///
 /// mailstow takes mail out of a server over IMAP or POP3 and keeps it in a compressed archive.
@@ -28,7 +30,8 @@ Examples:
 Exit codes:
   0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
   add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
-  8 archive locked · 129/130/143 ended by a signal, archive consistent")]
+  8 archive locked · 10 older than asked (status --max-age) · 129/130/143 ended by a signal,
+  archive consistent")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -61,7 +64,10 @@ pub(crate) enum Command {
     /// List the jobs of an archive and how far they have come
     Jobs(ArchiveArgs),
     /// Show what an archive holds, when it was last complete, and what is missing
-    Status(ArchiveArgs),
+    ///
+    /// For monitors: with -q --max-age 36h it prints nothing and exits with 0 as long as all is
+    /// well, and with 10 (or 7, if mail is damaged) otherwise.
+    Status(StatusArgs),
     /// List messages that could not be archived, and why
     Skips(SkipsArgs),
     /// List mailboxes, or the messages of one
@@ -111,6 +117,8 @@ pub(crate) struct BackupArgs {
     pub(crate) password: PasswordArgs,
     #[command(flatten)]
     pub(crate) archive: CatalogArgs,
+    #[command(flatten)]
+    pub(crate) unattended: UnattendedArgs,
 }
 
 #[derive(Debug, Args)]
@@ -253,6 +261,23 @@ pub(crate) struct ResumeArgs {
     pub(crate) password: PasswordArgs,
     #[command(flatten)]
     pub(crate) catalog: CatalogArgs,
+    #[command(flatten)]
+    pub(crate) unattended: UnattendedArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Exit with 10 if the last complete run of an account is older than this, such as 36h, or
+    /// if there was none (units: m, h, d)
+    ///
+    /// For monitors. Complete is a run that ended with exit code 0.
+    #[arg(long, value_name = "AGE", value_parser = super::status::max_age)]
+    pub(crate) max_age: Option<i64>,
+    /// Only this account (can be repeated)
+    #[arg(long = "account", value_name = "NAME")]
+    pub(crate) accounts: Vec<String>,
 }
 
 #[derive(Debug, Args)]

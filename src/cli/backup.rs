@@ -17,11 +17,12 @@ use super::args::{
     BackupArgs, CatalogArgs, ConnectionArgs, PasswordArgs, PopArgs, PopMessages, PopSpam,
 };
 use super::failure::{CommandError, exit};
-use super::output::Output;
+use super::output::{Output, object};
 use super::report;
 use super::signals::Signals;
 use super::source_arg::{Protocol, SourceUrl, net_options, password};
 use super::text;
+use super::unattended::{Kind, Told, attend};
 
 /// What to do about each account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,22 @@ pub(crate) enum Mode {
 }
 
 pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, CommandError> {
+    let kind = Kind {
+        archive: &args.to,
+        allow_plaintext: args.connection.allow_plaintext,
+        only_shown: plan || args.dry_run,
+    };
+    attend(&args.unattended, kind, output, |told| {
+        attended(args, output, plan, told)
+    })
+}
+
+fn attended(
+    args: &BackupArgs,
+    output: &Output,
+    plan: bool,
+    told: &mut Told,
+) -> Result<u8, CommandError> {
     if args.account.is_some() && args.sources.len() > 1 {
         return Err(CommandError::usage(
             "--account names one account, but several sources are given".to_owned(),
@@ -42,6 +59,8 @@ pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, 
         .iter()
         .map(|s| SourceUrl::parse(s, &args.connection))
         .collect::<Result<Vec<_>, _>>()?;
+    let name = |url: &SourceUrl| args.account.clone().unwrap_or_else(|| url.account());
+    urls.iter().for_each(|url| told.account(name(url)));
     let selection = selection(args)?;
     check_protocols(args, &urls)?;
     let mut requests = Vec::new();
@@ -55,7 +74,7 @@ pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, 
                 ..OpenOptions::default()
             },
             source,
-            account: args.account.clone().unwrap_or_else(|| url.account()),
+            account: name(url),
             source_text: url.text.clone(),
             selection: selection.clone(),
             delete: args.pop.pop_delete.unwrap_or_default(),
@@ -70,7 +89,7 @@ pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, 
     } else {
         Mode::Run
     };
-    run_all(&requests, mode, &args.archive, output)
+    run_all(&requests, mode, &args.archive, output, told)
 }
 
 fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
@@ -176,7 +195,9 @@ pub(crate) fn run_all(
     mode: Mode,
     catalog: &CatalogArgs,
     output: &Output,
+    told: &mut Told,
 ) -> Result<u8, CommandError> {
+    told.begin(requests.len());
     // One thread for the network: committer and compressors have threads of their own, and a
     // second one here would cost more memory than it saves time.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,9 +210,13 @@ pub(crate) fn run_all(
         let mut gravest = 0;
         for request in requests {
             let code = match one(request, mode, catalog, output, &signals).await {
-                Ok(code) => code,
+                Ok((code, report)) => {
+                    told.report(report);
+                    code
+                }
                 Err(error) => {
                     output.error(&error);
+                    told.failed(Some(&request.account), &error);
                     error.exit()
                 }
             };
@@ -210,7 +235,7 @@ async fn one(
     catalog: &CatalogArgs,
     output: &Output,
     signals: &Signals,
-) -> Result<u8, CommandError> {
+) -> Result<(u8, serde_json::Value), CommandError> {
     let sink = output.sink();
     signals.say_through(Some(Arc::clone(&sink)));
     let result = if mode == Mode::DryRun {
@@ -231,7 +256,7 @@ async fn one(
                 report::plan(&done, &archive, mode == Mode::Plan)
             };
             output.result("report", &done, &words, code);
-            Ok(code)
+            Ok((code, object("report", &done, code)))
         }
         Err(error) => {
             let error = CommandError::from(error);

@@ -32,6 +32,8 @@ pub(crate) mod exit {
     pub(crate) const DAMAGED: u8 = 7;
     /// Another run works on the archive.
     pub(crate) const LOCKED: u8 = 8;
+    /// The last complete run is older than asked (`status --max-age`).
+    pub(crate) const TOO_OLD: u8 = 10;
 }
 
 /// An error as a person gets to see it.
@@ -77,6 +79,11 @@ impl CommandError {
     /// The exit code.
     pub(crate) const fn exit(&self) -> u8 {
         self.exit
+    }
+
+    /// What failed, without causes and hints; not escaped.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Replaces the exit code.

@@ -10,7 +10,9 @@ mod export;
 mod failure;
 mod jobs;
 mod ls;
+mod notify;
 mod output;
+mod ping;
 mod plain;
 mod progress;
 mod recover;
@@ -22,6 +24,7 @@ mod skips;
 mod source_arg;
 mod status;
 mod text;
+mod unattended;
 mod values;
 mod verify;
 

@@ -49,12 +49,7 @@ impl Output {
     /// not 0.
     pub(crate) fn result(&self, event: &str, value: &impl Serialize, words: &str, exit: u8) {
         if self.json {
-            let mut object = serde_json::json!({ "event": event, "exit": exit });
-            if let (Some(object), Ok(serde_json::Value::Object(fields))) =
-                (object.as_object_mut(), serde_json::to_value(value))
-            {
-                object.extend(fields);
-            }
+            let object = object(event, value, exit);
             text::out(&text::escaped_json(&object.to_string()));
         } else if !self.quiet || exit != 0 {
             text::out(words);
@@ -69,6 +64,17 @@ impl Output {
             text::err(&error.render());
         }
     }
+}
+
+/// A result as one object.
+pub(crate) fn object(event: &str, value: &impl Serialize, exit: u8) -> serde_json::Value {
+    let mut object = serde_json::json!({ "event": event, "exit": exit });
+    if let (Some(object), Ok(serde_json::Value::Object(fields))) =
+        (object.as_object_mut(), serde_json::to_value(value))
+    {
+        object.extend(fields);
+    }
+    object
 }
 
 /// Each event as one line of JSON.

@@ -10,8 +10,20 @@ use super::failure::CommandError;
 use super::output::Output;
 use super::source_arg::SourceUrl;
 use super::text;
+use super::unattended::{Kind, Told, attend};
 
 pub(crate) fn run(args: &ResumeArgs, output: &Output) -> Result<u8, CommandError> {
+    let kind = Kind {
+        archive: &args.archive,
+        allow_plaintext: args.connection.allow_plaintext,
+        only_shown: false,
+    };
+    attend(&args.unattended, kind, output, |told| {
+        attended(args, output, told)
+    })
+}
+
+fn attended(args: &ResumeArgs, output: &Output, told: &mut Told) -> Result<u8, CommandError> {
     let requests = {
         let reader = Reader::open(&args.archive, args.catalog.catalog.as_deref())?;
         let jobs = open_jobs(&reader, args.job)?;
@@ -26,6 +38,7 @@ pub(crate) fn run(args: &ResumeArgs, output: &Output) -> Result<u8, CommandError
                 .iter()
                 .find(|a| a.id == job.account)
                 .map_or_else(|| url.account(), |a| a.name.clone());
+            told.account(account.clone());
             requests.push(Request {
                 archive: args.archive.clone(),
                 open: OpenOptions {
@@ -48,7 +61,7 @@ pub(crate) fn run(args: &ResumeArgs, output: &Output) -> Result<u8, CommandError
         text::out("no job is open; run mailstow backup for what is new");
         return Ok(0);
     }
-    run_all(&requests, Mode::Run, &args.catalog, output)
+    run_all(&requests, Mode::Run, &args.catalog, output, told)
 }
 
 fn open_jobs(reader: &Reader, wanted: Option<u32>) -> Result<Vec<Job>, CommandError> {

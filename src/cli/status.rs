@@ -1,17 +1,24 @@
 //! `mailstow status`.
 
-use mailstow::model::JobState;
+use mailstow::clock::{Clock, parse_rfc3339};
+use mailstow::model::{JobState, RunReport};
 use mailstow::store::{Reader, StoreError};
 use serde_json::json;
 
-use super::args::ArchiveArgs;
+use super::args::StatusArgs;
 use super::backup::quoted;
 use super::failure::{CommandError, exit};
+use super::ls::account;
 use super::output::Output;
 use super::text::{bytes, count, escaped, table};
 
-pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandError> {
-    let reader = Reader::open(&args.archive, args.catalog.as_deref())?;
+pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError> {
+    let archive = &args.archive.archive;
+    let reader = Reader::open(archive, args.archive.catalog.as_deref())?;
+    let mut wanted = Vec::new();
+    for name in &args.accounts {
+        wanted.extend(account(&reader, Some(name))?);
+    }
     let catalog = reader.catalog();
     let store = StoreError::from;
     let (messages, size) = catalog.content_totals().map_err(store)?;
@@ -28,7 +35,7 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
     let mut lines = vec![
         format!(
             "archive {}, format {}, made {}",
-            quoted(&args.archive),
+            quoted(archive),
             reader.dir().manifest().format,
             reader.dir().manifest().created
         ),
@@ -38,8 +45,13 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
             bytes(size)
         ),
     ];
+    let now = Clock::default().now_unix();
     let mut accounts = Vec::new();
+    let mut late = Vec::new();
     for account in catalog.accounts().map_err(StoreError::from)? {
+        if !wanted.is_empty() && !wanted.contains(&account.id) {
+            continue;
+        }
         let mut rows = Vec::new();
         let mut values = Vec::new();
         for mailbox in catalog
@@ -71,35 +83,57 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
             when(last),
             when(complete)
         ));
-        accounts.push(json!({"name": account.name, "mailboxes": values, "last_run": last, "last_complete": complete}));
+        let age = complete.and_then(|r| age(r, now));
+        let mut value = json!({"name": account.name, "mailboxes": values, "last_run": last, "last_complete": complete, "age": age});
+        if let (Some(most), Some(object)) = (args.max_age, value.as_object_mut()) {
+            let too_old = age.is_none_or(|age| age > most);
+            object.insert("too_old".to_owned(), too_old.into());
+            if too_old {
+                late.push(too_late(&account.name, age, most));
+            }
+        }
+        accounts.push(value);
+    }
+    if args.max_age.is_some() && accounts.is_empty() {
+        late.push("! no account was ever backed up".to_owned());
     }
     for job in &open {
         lines.push(format!(
             "job {job} is open; go on with: mailstow resume {} {job}",
-            quoted(&args.archive)
+            quoted(archive)
         ));
     }
     if skips > 0 {
         lines.push(format!(
             "{} skipped; see: mailstow skips {}",
             count(skips, "message"),
-            quoted(&args.archive)
+            quoted(archive)
         ));
     }
     if damaged > 0 {
         lines.push(format!(
             "{} damaged; see: mailstow verify {}",
             count(damaged, "message"),
-            quoted(&args.archive)
+            quoted(archive)
         ));
     }
-    let code = if damaged > 0 { exit::DAMAGED } else { 0 };
-    let value = json!({"messages": messages, "bytes": size, "accounts": accounts, "open_jobs": open, "skipped": skips, "damaged": damaged});
+    let code = if damaged > 0 {
+        exit::DAMAGED
+    } else if late.is_empty() {
+        0
+    } else {
+        exit::TOO_OLD
+    };
+    lines.append(&mut late);
+    let mut value = json!({"messages": messages, "bytes": size, "accounts": accounts, "open_jobs": open, "skipped": skips, "damaged": damaged});
+    if let (Some(most), Some(object)) = (args.max_age, value.as_object_mut()) {
+        object.insert("max_age".to_owned(), most.into());
+    }
     output.result("status", &value, &lines.join("\n"), code);
     Ok(code)
 }
 
-fn when(run: Option<&mailstow::model::RunReport>) -> String {
+fn when(run: Option<&RunReport>) -> String {
     run.map_or_else(
         || "never".to_owned(),
         |r| {
@@ -110,4 +144,84 @@ fn when(run: Option<&mailstow::model::RunReport>) -> String {
             }
         },
     )
+}
+
+/// Seconds since a run ended; 0 if this machine's clock went back since then.
+fn age(run: &RunReport, now: i64) -> Option<i64> {
+    parse_rfc3339(&run.ended).map(|ended| now.saturating_sub(ended).max(0))
+}
+
+fn too_late(account: &str, age: Option<i64>, most: i64) -> String {
+    let account = escaped(account);
+    match age {
+        Some(age) => format!(
+            "! {account}: the last complete run ended {} ago, more than {}",
+            span(age),
+            span(most)
+        ),
+        None => format!("! {account}: no run was ever complete"),
+    }
+}
+
+/// `2 d 3 h`, `36 min`: the two largest units that are not 0.
+fn span(seconds: i64) -> String {
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+    ];
+    let from = units.iter().position(|(n, _)| *n > 0);
+    let named = units.iter().skip(from.unwrap_or(2)).take(2);
+    let parts: Vec<String> = named
+        .filter(|(n, unit)| *n > 0 || (from.is_none() && *unit == "min"))
+        .map(|(n, unit)| format!("{n} {unit}"))
+        .collect();
+    parts.join(" ")
+}
+
+/// `36h`, `90m`, `2d` in seconds.
+pub(crate) fn max_age(text: &str) -> Result<i64, String> {
+    let bad =
+        || "write it as a number of minutes, hours or days, such as 90m, 36h or 2d".to_owned();
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3_600),
+        Some((at, 'd')) => (text.get(..at), 86_400),
+        _ => return Err(bad()),
+    };
+    let number: u32 = digits.unwrap_or_default().parse().map_err(|_| bad())?;
+    if number == 0 {
+        return Err("every run is older than that".to_owned());
+    }
+    Ok(i64::from(number) * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_and_told() {
+        assert_eq!(max_age("36h"), Ok(129_600));
+        assert_eq!(max_age("90m"), Ok(5_400));
+        assert_eq!(max_age("2d"), Ok(172_800));
+        for bad in [
+            "",
+            "h",
+            "36",
+            "0h",
+            "-1h",
+            "1.5h",
+            "36 h",
+            "1w",
+            "99999999999d",
+        ] {
+            assert!(max_age(bad).is_err(), "{bad}");
+        }
+        assert_eq!(span(0), "0 min");
+        assert_eq!(span(59), "0 min");
+        assert_eq!(span(5_400), "1 h 30 min");
+        assert_eq!(span(129_600), "1 d 12 h");
+        assert_eq!(span(172_800 + 60), "2 d");
+    }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::{MailReader, ReadError};
-use crate::catalog::{CatalogError, PlacementRow};
+use crate::catalog::{AsOf, Catalog, CatalogError, PlacementRow, Within};
 use crate::event::{Event, Sink};
 use crate::model::{Account, AccountId, ContentId, Flags, InternalDate, Mailbox, RemoteId};
 use crate::store::Reader;
@@ -35,6 +35,8 @@ pub struct ExportRequest<'a> {
     pub choose: &'a Choice<'a>,
     /// Also messages that are no longer on the server.
     pub gone_too: bool,
+    /// The mailboxes as they were; `None` as they are.
+    pub as_of: Option<AsOf>,
 }
 
 impl std::fmt::Debug for ExportRequest<'_> {
@@ -43,6 +45,7 @@ impl std::fmt::Debug for ExportRequest<'_> {
             .field("format", &self.format)
             .field("to", &self.to)
             .field("gone_too", &self.gone_too)
+            .field("as_of", &self.as_of)
             .finish_non_exhaustive()
     }
 }
@@ -132,22 +135,16 @@ pub fn export(
     let folder = Folder::create(&request.to)?;
     let mut target = target::open(request.format, folder);
     let accounts = reader.catalog().accounts()?;
-    let chosen: Vec<(&Account, Mailbox)> = reader
-        .catalog()
-        .mailboxes(None)?
-        .into_iter()
-        .filter_map(|m| accounts.iter().find(|a| a.id == m.account).map(|a| (a, m)))
-        .filter(|(account, mailbox)| (request.choose)(account, mailbox))
-        .collect();
+    let chosen = chosen(reader.catalog(), &accounts, request)?;
     let several = chosen
         .iter()
-        .map(|(a, _)| a.id)
+        .map(|(a, ..)| a.id)
         .collect::<BTreeSet<AccountId>>()
         .len()
         > 1;
     let mut total = 0;
-    for (_, mailbox) in &chosen {
-        total += reader.catalog().totals(mailbox.id)?.bytes;
+    for (_, mailbox, commit) in &chosen {
+        total += reader.catalog().totals_at(mailbox.id, *commit)?.bytes;
     }
     let index = request.to.join(INDEX_OPEN);
     let index_error = |source| TargetError {
@@ -167,8 +164,13 @@ pub fn export(
         total,
         sink,
     };
-    for (account, mailbox) in &chosen {
-        let rows = reader.catalog().shown(mailbox.id, request.gone_too)?;
+    for (account, mailbox, commit) in &chosen {
+        let mut rows = Vec::new();
+        let all = Within::default();
+        let each = |row| rows.push(row);
+        reader
+            .catalog()
+            .shown_at(mailbox.id, *commit, request.gone_too, &all, each)?;
         out.mailbox(account, several, mailbox, rows)?;
     }
     let Out {
@@ -186,6 +188,23 @@ pub fn export(
     target.folder().rename(INDEX_OPEN, INDEX)?;
     target.folder().sync()?;
     Ok(report)
+}
+
+/// The mailboxes that are wanted, each with the commit at whose end it is.
+fn chosen<'a>(
+    catalog: &Catalog,
+    accounts: &'a [Account],
+    request: &ExportRequest<'_>,
+) -> Result<Vec<(&'a Account, Mailbox, u64)>, CatalogError> {
+    let mut chosen = Vec::new();
+    for account in accounts {
+        let found = catalog.mailboxes_as_of(account.id, request.as_of.as_ref())?;
+        let wanted = found
+            .into_iter()
+            .filter(|(mailbox, _)| (request.choose)(account, mailbox));
+        chosen.extend(wanted.map(|(mailbox, commit)| (account, mailbox, commit)));
+    }
+    Ok(chosen)
 }
 
 fn refuse_inside(archive: &Path, to: &Path) -> Result<(), ExportError> {

@@ -23,7 +23,9 @@
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
 //!   is the only place that syncs, renames and locks.
-//! * [`verify`], [`export`] and [`store::recover`] read.
+//! * [`verify`], [`export`], [`find`] and [`store::recover`] read. History goes by the commits of the
+//!   journal: the catalog keeps with which commit a placement came and left, what its flags were
+//!   until which commit, and which epoch a mailbox had since which.
 //!
 //! # Layers
 //!
@@ -40,7 +42,7 @@
 //! | [`catalog`] | the records of [`archive`], [`durable`], [`model`] | network, engines |
 //! | [`store`] | [`archive`], [`catalog`], [`durable`] | network, engines |
 //! | [`target`] | [`durable`], [`model`], the mbox encoding of [`archive`] | catalog, network, engines |
-//! | [`backup`], [`verify`], [`export`] | all of the above | the terminal |
+//! | [`backup`], [`verify`], [`export`], [`find`] | all of the above | the terminal |
 //! | `cli` (binary only) | the library | – |
 //!
 //! `scripts/check-layers.sh` checks this, and that each external crate has one owner.
@@ -73,6 +75,9 @@
 //! * A frame's head names the critical kinds in it (`must`), so a reader can tell a record it
 //!   may pass over from one it must not, without a list of the future.
 //! * A commit also closes at 16,384 records, which bounds memory where messages are tiny.
+//! * When the UIDVALIDITY of a mailbox has changed, all placements of the old one are history from the
+//!   commit of the mailbox's record on, without a record per message. UIDVALIDITY 0 stands for none
+//!   and never makes an epoch old.
 //! * What POP3 filed in a mailbox stays placed, since a message that is not offered has not gone.
 //!   Where IMAP showed the same content in that account, IMAP knows more: lists and exports show
 //!   its placement and not the other.
@@ -84,6 +89,7 @@ pub mod clock;
 pub mod durable;
 pub mod event;
 pub mod export;
+pub mod find;
 pub mod header;
 pub mod imap;
 pub mod model;

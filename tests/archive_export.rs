@@ -32,6 +32,7 @@ fn run(root: &Path, format: Format, to: &Path) -> Result<ExportReport, ExportErr
         to: to.to_owned(),
         choose: &|_, _| true,
         gone_too: false,
+        as_of: None,
     };
     export(&Reader::open(root, None).unwrap(), &request, &Silent)
 }
@@ -317,6 +318,7 @@ fn one_mailbox_can_be_chosen_and_what_is_gone_left_out() {
             to: to.clone(),
             choose: &|_, m| m.name == "Foo",
             gone_too,
+            as_of: None,
         };
         let report = export(&fixture.reader(), &request, &Silent).unwrap();
         assert_eq!((report.messages, report.mailboxes), (want, 1));

@@ -41,6 +41,7 @@ fn read_everything(root: &Path, scratch: &Path, but: &[&str]) {
         to: scratch.to_owned(),
         choose: &|_, _| true,
         gone_too: true,
+        as_of: None,
     };
     assert!(export(&reader, &request, &Silent).unwrap().is_complete());
     drop(reader);

@@ -46,7 +46,9 @@ fn no_arguments_show_the_way() {
       status       Show what an archive holds, when it was last complete, and what is missing
       skips        List messages that could not be archived, and why
       ls           List mailboxes, or the messages of one
+      find         Find messages by sender, subject, date, size, mailbox or anything in the header
       show         Show one message: where it is kept, where it was seen, and its header
+      log          Tell the life of a message: when it came, its flags, when it left
       verify       Re-read and re-hash everything, and check journal and catalog
       export       Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
       recover      Salvage a damaged archive onto a new one; the damaged one is not touched

@@ -7,11 +7,14 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::file::set_position;
 use super::{Catalog, CatalogError};
 use crate::archive::LogPosition;
-use crate::archive::format::{Damaged, Departure, FlagChange, Moved, Record, Seal};
+use crate::archive::format::{Damaged, Moved, Record, Seal};
 use crate::model::{
     Account, Checkpoint, ContentId, Evidence, Flags, Job, LineEnds, Location, Mailbox, Placement,
     RemoteId, RunReport, Skip, StoredContent,
 };
+
+/// A run's record is written at its end; one that is older than this, in seconds, is a copy.
+const COPIED_AFTER: i64 = 60;
 
 impl Catalog {
     /// Applies the records of one journal frame, and the frame's end as the new position, in
@@ -30,11 +33,16 @@ impl Catalog {
         let path = self.path.clone();
         let mut apply = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
+            let commit = end.commit.cast_signed();
+            let unix = crate::clock::parse_rfc3339(at).unwrap_or(0);
+            tx.prepare_cached("INSERT OR REPLACE INTO commits (n, run, at) VALUES (?1, ?2, ?3)")?
+                .execute((commit, run, unix))?;
             let mut applier = Applier {
                 tx: &tx,
                 run,
                 at,
-                since: crate::clock::parse_rfc3339(at).unwrap_or(0),
+                unix,
+                commit,
                 segments: HashMap::new(),
                 flags: HashMap::new(),
                 last: None,
@@ -51,10 +59,12 @@ impl Catalog {
 
 pub(super) struct Applier<'a> {
     pub(super) tx: &'a Transaction<'a>,
-    pub(super) run: u32,
+    run: u32,
     at: &'a str,
     /// The same in Unix seconds.
-    since: i64,
+    unix: i64,
+    /// The number of this commit, by which history goes: times may jump, runs may share a number.
+    pub(super) commit: i64,
     segments: HashMap<String, i64>,
     flags: HashMap<Flags, i64>,
     /// The content stored last: most placements follow their `store`.
@@ -108,7 +118,7 @@ impl Applier<'_> {
                 m.special_use,
                 m.subscribed
             ])?;
-        Ok(())
+        self.mailbox_state(m)
     }
 
     fn job(&self, job: &Job) -> rusqlite::Result<()> {
@@ -127,10 +137,21 @@ impl Applier<'_> {
 
     fn run_report(&self, run: &RunReport) -> rusqlite::Result<()> {
         let record = serde_json::to_string(run).unwrap_or_default();
+        let commit = self.is_of_this_commit(run).then_some(self.commit);
         self.tx
-            .prepare_cached("INSERT OR REPLACE INTO runs (id, record) VALUES (?1, ?2)")?
-            .execute((run.id, record))?;
+            .prepare_cached(
+                "INSERT OR REPLACE INTO runs (id, record, \"commit\") VALUES (?1, ?2, ?3)",
+            )?
+            .execute((run.id, record, commit))?;
         Ok(())
+    }
+
+    /// Whether a run ended with this commit. `recover` copies the records of runs whose history
+    /// it cannot bring along: they come under the number of another run, or long after their end.
+    fn is_of_this_commit(&self, run: &RunReport) -> bool {
+        let ended = crate::clock::parse_rfc3339(&run.ended);
+        let late = ended.is_none_or(|ended| self.unix - ended > COPIED_AFTER);
+        run.id == self.run && !late
     }
 
     fn segment(&mut self, path: &str, frame: u64) -> rusqlite::Result<i64> {
@@ -157,20 +178,50 @@ impl Applier<'_> {
             size,
         } = &content.at;
         let segment = self.segment(segment, *frame)?;
-        // A content that was found damaged may be stored again: the new copy takes over.
-        let no = self
+        let values = params![
+            content.id.as_bytes(),
+            content.len,
+            content.eol == LineEnds::Raw,
+            content.head,
+            segment,
+            frame,
+            pos,
+            size
+        ];
+        let new = self
             .tx
             .prepare_cached(
                 "INSERT INTO contents (id, len, raw, head, segment, frame, pos, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (id) DO UPDATE SET segment = ?5, frame = ?6, pos = ?7, size = ?8, damaged = NULL
-                 RETURNING no",
+                 ON CONFLICT (id) DO NOTHING RETURNING no",
             )?
-            .query_row(
-                params![content.id.as_bytes(), content.len, content.eol == LineEnds::Raw, content.head, segment, frame, pos, size],
-                |row| row.get(0),
-            )?;
+            .query_row(values, |row| row.get(0))
+            .optional()?;
+        let no = match new {
+            Some(no) => no,
+            None => self.store_again(content, segment)?,
+        };
         self.last = Some((content.id, no));
         Ok(())
+    }
+
+    /// A content that was found damaged may be stored again: the new copy takes over.
+    fn store_again(&self, content: &StoredContent, segment: i64) -> rusqlite::Result<i64> {
+        let id = content.id.as_bytes();
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO damages (content, \"commit\", reason)
+                 SELECT no, ?2, '' FROM contents WHERE id = ?1 AND damaged IS NOT NULL",
+            )?
+            .execute((id, self.commit))?;
+        let Location {
+            frame, pos, size, ..
+        } = &content.at;
+        self.tx
+            .prepare_cached(
+                "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5, damaged = NULL
+                 WHERE id = ?1 RETURNING no",
+            )?
+            .query_row((id, segment, frame, pos, size), |row| row.get(0))
     }
 
     fn moved(&mut self, moved: &Moved) -> rusqlite::Result<()> {
@@ -193,6 +244,12 @@ impl Applier<'_> {
         self.tx
             .prepare_cached("UPDATE contents SET damaged = ?2 WHERE id = ?1")?
             .execute((damaged.id.as_bytes(), &damaged.reason))?;
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO damages (content, \"commit\", reason)
+                 SELECT no, ?2, coalesce(nullif(?3, ''), 'damaged') FROM contents WHERE id = ?1",
+            )?
+            .execute((damaged.id.as_bytes(), self.commit, &damaged.reason))?;
         Ok(())
     }
 
@@ -208,7 +265,7 @@ impl Applier<'_> {
             .optional()
     }
 
-    fn flag_set(&mut self, flags: &Flags) -> rusqlite::Result<i64> {
+    pub(super) fn flag_set(&mut self, flags: &Flags) -> rusqlite::Result<i64> {
         if let Some(id) = self.flags.get(flags) {
             return Ok(*id);
         }
@@ -231,25 +288,28 @@ impl Applier<'_> {
         };
         let flags = self.flag_set(&p.flags)?;
         let (uidvalidity, uid, uidl) = key(&p.remote);
-        self.tx
-            .prepare_cached(
-                "INSERT OR REPLACE INTO placements
-                 (mailbox, uidvalidity, uid, uidl, content, flags, date, zone, size, healed, since)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?
-            .execute(params![
-                p.mailbox.0,
-                uidvalidity,
-                uid,
-                uidl,
-                content,
-                flags,
-                p.date.map(|d| d.unix),
-                p.date.map_or(0, |d| d.offset_minutes),
-                p.size,
-                p.evidence == Evidence::Healed,
-                self.since
-            ])?;
+        let mut insert = self.tx.prepare_cached(
+            "INSERT INTO placements
+             (mailbox, uidvalidity, uid, uidl, content, flags, date, zone, size, healed, since)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+        )?;
+        let values = params![
+            p.mailbox.0,
+            uidvalidity,
+            uid,
+            uidl,
+            content,
+            flags,
+            p.date.map(|d| d.unix),
+            p.date.map_or(0, |d| d.offset_minutes),
+            p.size,
+            p.evidence == Evidence::Healed,
+            self.commit
+        ];
+        if insert.execute(values)? == 0 {
+            self.end_life(p.mailbox, &p.remote)?;
+            insert.execute(values)?;
+        }
         if let RemoteId::Pop { uidl } = &p.remote {
             return self.pop_placed(p.mailbox, uidl);
         }
@@ -257,31 +317,6 @@ impl Applier<'_> {
         self.tx
             .prepare_cached("DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ?4")?
             .execute((p.mailbox.0, uidvalidity, uid, uidl))?;
-        Ok(())
-    }
-
-    fn flag_change(&mut self, change: &FlagChange) -> rusqlite::Result<()> {
-        let flags = self.flag_set(&change.flags)?;
-        let mut update = self
-            .tx
-            .prepare_cached("UPDATE placements SET flags = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''")?;
-        for uid in change.uids.iter() {
-            update.execute((change.mailbox.0, change.uidvalidity, uid, flags))?;
-        }
-        Ok(())
-    }
-
-    fn gone(&self, gone: &Departure) -> rusqlite::Result<()> {
-        let mut update = self
-            .tx
-            .prepare_cached("UPDATE placements SET gone = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''")?;
-        let mut forget = self.tx.prepare_cached(
-            "DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''",
-        )?;
-        for uid in gone.uids.iter() {
-            update.execute((gone.mailbox.0, gone.uidvalidity, uid, self.run.max(1)))?;
-            forget.execute((gone.mailbox.0, gone.uidvalidity, uid))?;
-        }
         Ok(())
     }
 
@@ -330,7 +365,7 @@ impl Applier<'_> {
 }
 
 /// The columns of a remote id.
-fn key(remote: &RemoteId) -> (u32, u32, &str) {
+pub(super) fn key(remote: &RemoteId) -> (u32, u32, &str) {
     match remote {
         RemoteId::Imap { uidvalidity, uid } => (*uidvalidity, *uid, ""),
         RemoteId::Pop { uidl } => (0, 0, uidl),

@@ -1,7 +1,9 @@
 //! Records of POP3 maildrops become rows.
 
+use rusqlite::OptionalExtension;
+
 use super::apply::Applier;
-use crate::model::{Judged, MailboxId, Maildrop, Removed, Renamed, Verdict, split_uidl};
+use crate::model::{Judged, MailboxId, Maildrop, RemoteId, Removed, Renamed, Verdict, split_uidl};
 
 impl Applier<'_> {
     pub(super) fn maildrop(&self, m: &Maildrop) -> rusqlite::Result<()> {
@@ -82,12 +84,31 @@ impl Applier<'_> {
     }
 
     pub(super) fn renamed(&self, r: &Renamed) -> rusqlite::Result<()> {
+        let held: Option<()> = self
+            .tx
+            .prepare_cached(
+                "SELECT 1 FROM placements WHERE mailbox = ?1 AND uidvalidity = 0 AND uid = 0 AND uidl = ?2",
+            )?
+            .query_row((r.mailbox.0, &r.from), |_| Ok(()))
+            .optional()?;
+        if held.is_none() {
+            return Ok(());
+        }
+        if r.from != r.to {
+            let uidl = r.to.clone();
+            self.end_life(r.mailbox, &RemoteId::Pop { uidl })?;
+        }
         self.tx
             .prepare_cached(
-                "UPDATE OR REPLACE placements SET uidl = ?3, healed = ?4
+                "UPDATE placements SET uidl = ?3, healed = ?4
                  WHERE mailbox = ?1 AND uidvalidity = 0 AND uid = 0 AND uidl = ?2",
             )?
             .execute((r.mailbox.0, &r.from, &r.to, r.healed))?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO renames (mailbox, \"from\", \"to\", healed, \"commit\") VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((r.mailbox.0, &r.from, &r.to, r.healed, self.commit))?;
         self.pop_placed(r.mailbox, &r.to)
     }
 
@@ -96,8 +117,12 @@ impl Applier<'_> {
             "INSERT INTO uidls (mailbox, uidl, removed) VALUES (?1, ?2, ?3)
              ON CONFLICT (mailbox, uidl) DO UPDATE SET removed = ?3",
         )?;
+        let mut keep = self.tx.prepare_cached(
+            "INSERT OR IGNORE INTO removals (mailbox, uidl, \"commit\") VALUES (?1, ?2, ?3)",
+        )?;
         for uidl in &r.uidls {
-            insert.execute((r.mailbox.0, uidl, self.run.max(1)))?;
+            insert.execute((r.mailbox.0, uidl, self.commit))?;
+            keep.execute((r.mailbox.0, uidl, self.commit))?;
         }
         Ok(())
     }

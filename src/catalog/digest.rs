@@ -16,11 +16,16 @@ pub struct TableDigest {
 }
 
 /// Everything but numbers that only the database itself gives out.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 18] = [
+    ("commits", "SELECT n, run, at FROM commits ORDER BY n"),
     ("accounts", "SELECT id, name, aliases, folder FROM accounts ORDER BY id"),
     (
         "mailboxes",
         "SELECT id, account, name, wire, separator, folder, uidvalidity, special_use, subscribed FROM mailboxes ORDER BY id",
+    ),
+    (
+        "states of mailboxes",
+        "SELECT mailbox, began, name, wire, uidvalidity FROM mailbox_states ORDER BY mailbox, began",
     ),
     ("segments", "SELECT path, last_frame, sealed FROM segments ORDER BY path"),
     (
@@ -33,6 +38,30 @@ const TABLES: [(&str, &str); 11] = [
         "SELECT p.mailbox, p.uidvalidity, p.uid, p.uidl, c.id, f.flags, p.date, p.zone, p.size, p.healed, p.gone, p.since
          FROM placements p LEFT JOIN contents c ON c.no = p.content LEFT JOIN flag_sets f ON f.id = p.flags
          ORDER BY p.mailbox, p.uidvalidity, p.uid, p.uidl",
+    ),
+    (
+        "damages",
+        "SELECT c.id, d.\"commit\", d.reason FROM damages d LEFT JOIN contents c ON c.no = d.content
+         ORDER BY c.id, d.\"commit\", d.reason",
+    ),
+    (
+        "earlier placements",
+        "SELECT l.mailbox, l.uidvalidity, l.uid, l.uidl, l.since, l.until, c.id, f.flags, l.date, l.zone, l.size, l.healed
+         FROM lives l LEFT JOIN contents c ON c.no = l.content LEFT JOIN flag_sets f ON f.id = l.flags
+         ORDER BY l.mailbox, l.uidvalidity, l.uid, l.uidl, l.since",
+    ),
+    (
+        "earlier flags",
+        "SELECT e.mailbox, e.uidvalidity, e.uid, e.until, f.flags FROM earlier_flags e LEFT JOIN flag_sets f ON f.id = e.flags
+         ORDER BY e.mailbox, e.uidvalidity, e.uid, e.until",
+    ),
+    (
+        "renamed messages",
+        "SELECT mailbox, \"from\", \"to\", healed, \"commit\" FROM renames ORDER BY no",
+    ),
+    (
+        "removals",
+        "SELECT mailbox, uidl, \"commit\" FROM removals ORDER BY mailbox, uidl, \"commit\"",
     ),
     ("maildrops", "SELECT mailbox, server, start, zone FROM maildrops ORDER BY mailbox"),
     (
@@ -49,7 +78,7 @@ const TABLES: [(&str, &str); 11] = [
         "SELECT mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, fingerprint FROM checkpoints ORDER BY mailbox",
     ),
     ("jobs", "SELECT id, account, state, record FROM jobs ORDER BY id"),
-    ("runs", "SELECT id, record FROM runs ORDER BY id"),
+    ("runs", "SELECT id, record, \"commit\" FROM runs ORDER BY id"),
 ];
 
 impl Catalog {

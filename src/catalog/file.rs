@@ -9,6 +9,9 @@ use super::{APPLICATION_ID, Catalog, CatalogError, SCHEMA, SCHEMA_VERSION};
 use crate::archive::LogPosition;
 use crate::durable;
 
+/// Memory for pages while a catalog is built; negative, as SQLite wants what is not pages.
+const BUILD_CACHE_KIB: i32 = -48 << 10;
+
 /// A catalog in the temporary folder.
 #[derive(Debug)]
 pub(super) struct PrivateCopy(PathBuf);
@@ -152,6 +155,8 @@ impl Catalog {
         let made = || -> rusqlite::Result<Connection> {
             let mut db = Connection::open(&path)?;
             guard(&db)?;
+            // Ids come in no order, so all of their index is in use while the journal is applied.
+            db.pragma_update(None, "cache_size", BUILD_CACHE_KIB)?;
             // Nothing here survives a crash, so nothing is synced until it is complete.
             db.pragma_update(None, "journal_mode", "MEMORY")?;
             db.pragma_update(None, "synchronous", "OFF")?;

@@ -8,6 +8,7 @@
 //! A catalog of another schema version is not migrated. It is rebuilt.
 
 mod apply;
+mod apply_history;
 mod apply_maildrop;
 mod digest;
 mod file;
@@ -20,10 +21,13 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::archive::LogPosition;
 
 pub use digest::TableDigest;
-pub use view::{MailboxTotals, PlacementRow, PopHeld, PopPlace, SkipRow, UidlRow};
+pub use view::{
+    AsOf, Candidate, Happened, LifeEvent, MailboxTotals, Moment, NOW, PlacementRow, PopHeld,
+    PopPlace, SkipRow, UidlRow, Within,
+};
 
 /// Changes with `schema.sql`.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 /// "mstw", so that `file` and other programs can tell what this is.
 const APPLICATION_ID: i32 = 0x6d73_7477;
 const SCHEMA: &str = include_str!("schema.sql");

@@ -11,6 +11,13 @@ CREATE TABLE position (
     "commit"  INTEGER NOT NULL
 ) STRICT;
 
+-- The commits of the journal, in its order: what history is told by. at: Unix seconds.
+CREATE TABLE commits (
+    n   INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    at  INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE accounts (
     id      INTEGER PRIMARY KEY,
     name    TEXT NOT NULL,
@@ -30,6 +37,16 @@ CREATE TABLE mailboxes (
     subscribed  INTEGER NOT NULL,
     UNIQUE (account, wire)
 ) STRICT;
+
+-- What a mailbox was called, and which of its epochs was the newest, from a commit on.
+CREATE TABLE mailbox_states (
+    mailbox     INTEGER NOT NULL,
+    began       INTEGER NOT NULL,
+    name        TEXT    NOT NULL,
+    wire        TEXT    NOT NULL,
+    uidvalidity INTEGER,
+    PRIMARY KEY (mailbox, began)
+) STRICT, WITHOUT ROWID;
 
 -- last_frame: where the last pair the journal knows of begins.
 CREATE TABLE segments (
@@ -55,13 +72,22 @@ CREATE TABLE contents (
 
 CREATE INDEX contents_damaged ON contents (no) WHERE damaged IS NOT NULL;
 
+-- When a content was found damaged, and when it was stored again (reason is '' then).
+CREATE TABLE damages (
+    content  INTEGER NOT NULL,
+    "commit" INTEGER NOT NULL,
+    reason   TEXT    NOT NULL,
+    PRIMARY KEY (content, "commit", reason)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE flag_sets (
     id    INTEGER PRIMARY KEY,
     flags TEXT NOT NULL UNIQUE
 ) STRICT;
 
 -- uidl is '' for IMAP; uidvalidity and uid are 0 for POP3.
--- gone: the run that found it gone, 0 while it is present. since: when it became durable here.
+-- The last life of each: since and gone are commits, gone is 0 while it has not left. One of an
+-- older epoch of its mailbox has not left and is history all the same.
 CREATE TABLE placements (
     mailbox     INTEGER NOT NULL,
     uidvalidity INTEGER NOT NULL,
@@ -80,6 +106,36 @@ CREATE TABLE placements (
 
 CREATE INDEX placements_by_content ON placements (content);
 
+-- Earlier lives of placements, that is of messages that were gone and came back, were fetched
+-- anew, or gave their remote id to another message. They ended with the commit "until".
+CREATE TABLE lives (
+    mailbox     INTEGER NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uid         INTEGER NOT NULL,
+    uidl        TEXT    NOT NULL,
+    since       INTEGER NOT NULL,
+    until       INTEGER NOT NULL,
+    content     INTEGER NOT NULL,
+    flags       INTEGER NOT NULL,
+    date        INTEGER,
+    zone        INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    healed      INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, uidvalidity, uid, uidl, since)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lives_by_content ON lives (content);
+
+-- Flags that a message had until a commit gave it others. Only IMAP has flags.
+CREATE TABLE earlier_flags (
+    mailbox     INTEGER NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uid         INTEGER NOT NULL,
+    until       INTEGER NOT NULL,
+    flags       INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, uidvalidity, uid, until)
+) STRICT, WITHOUT ROWID;
+
 -- POP3: a maildrop goes by the mailbox its messages are filed in, spam aside.
 CREATE TABLE maildrops (
     mailbox INTEGER PRIMARY KEY,
@@ -88,7 +144,28 @@ CREATE TABLE maildrops (
     zone    INTEGER NOT NULL
 ) STRICT;
 
+-- Placements that go by another UIDL since a commit.
+CREATE TABLE renames (
+    no       INTEGER PRIMARY KEY,
+    mailbox  INTEGER NOT NULL,
+    "from"   TEXT    NOT NULL,
+    "to"     TEXT    NOT NULL,
+    healed   INTEGER NOT NULL,
+    "commit" INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX renames_by_mailbox ON renames (mailbox);
+
+-- What mailstow deleted from a POP3 server, by the mailbox that stands for the maildrop.
+CREATE TABLE removals (
+    mailbox  INTEGER NOT NULL,
+    uidl     TEXT    NOT NULL,
+    "commit" INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, uidl, "commit")
+) STRICT, WITHOUT ROWID;
+
 -- What is known of UIDLs beside placements. spam: by a header; NULL where nobody judged.
+-- removed: the commit that says mailstow deleted it, or 0.
 CREATE TABLE uidls (
     mailbox  INTEGER NOT NULL,
     uidl     TEXT    NOT NULL,
@@ -131,7 +208,9 @@ CREATE TABLE jobs (
     record  TEXT    NOT NULL
 ) STRICT;
 
+-- commit: with which the run ended; NULL for one whose history is not in this archive.
 CREATE TABLE runs (
-    id     INTEGER PRIMARY KEY,
-    record TEXT    NOT NULL
+    id       INTEGER PRIMARY KEY,
+    record   TEXT    NOT NULL,
+    "commit" INTEGER
 ) STRICT;

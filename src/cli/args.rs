@@ -1,10 +1,13 @@
 //! The command line, as clap sees it. The help texts are the doc comments.
 
+mod history;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::unattended::UnattendedArgs;
+pub(crate) use history::{AsOfArgs, FindArgs, LogArgs};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
 ///
@@ -72,8 +75,12 @@ pub(crate) enum Command {
     Skips(SkipsArgs),
     /// List mailboxes, or the messages of one
     Ls(LsArgs),
+    /// Find messages by sender, subject, date, size, mailbox or anything in the header
+    Find(FindArgs),
     /// Show one message: where it is kept, where it was seen, and its header
     Show(ShowArgs),
+    /// Tell the life of a message: when it came, its flags, when it left
+    Log(LogArgs),
     /// Re-read and re-hash everything, and check journal and catalog
     Verify(VerifyArgs),
     /// Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
@@ -313,6 +320,8 @@ pub(crate) struct LsArgs {
     /// Messages that have left the mailbox as well
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) as_of: AsOfArgs,
 }
 
 #[derive(Debug, Args)]
@@ -324,6 +333,8 @@ pub(crate) struct ShowArgs {
     /// Write the message itself to standard output, byte for byte
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) as_of: AsOfArgs,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +379,8 @@ pub(crate) struct ExportArgs {
     /// Messages that have left their mailbox as well
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) as_of: AsOfArgs,
 }
 
 #[derive(Debug, Args)]

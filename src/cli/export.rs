@@ -1,12 +1,14 @@
 //! `mailstow export`.
 
 use mailstow::export::{ExportError, ExportReport, ExportRequest, export};
+use mailstow::model::{Mailbox, MailboxId};
 use mailstow::source::select;
 use mailstow::store::{Reader, StoreError};
 use mailstow::target;
 use serde_json::json;
 
 use super::args::{ExportArgs, Format};
+use super::as_of;
 use super::backup::quoted;
 use super::failure::{CommandError, exit};
 use super::ls::account;
@@ -34,25 +36,9 @@ impl From<ExportError> for CommandError {
 pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<u8, CommandError> {
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
     let account = account(&reader, args.account.as_deref())?;
-    let mailboxes = reader
-        .catalog()
-        .mailboxes(account)
-        .map_err(StoreError::from)?;
-    let names: Vec<&str> = mailboxes.iter().map(|m| m.name.as_str()).collect();
-    let selected = select(&names, &args.mailboxes, &args.exclude);
-    if !selected.idle.is_empty() {
-        return Err(CommandError::usage(format!(
-            "no mailbox matches `{}`",
-            selected.idle.join("`, `")
-        ))
-        .hint("mailstow ls ARCHIVE lists them"));
-    }
-    let chosen: Vec<_> = mailboxes
-        .iter()
-        .zip(&selected.chosen)
-        .filter(|(_, yes)| **yes)
-        .map(|(m, _)| m.id)
-        .collect();
+    let as_of = as_of::resolve(&reader, account, &args.as_of, output)?;
+    let mailboxes = as_of::mailboxes(&reader, account, as_of.as_ref())?;
+    let chosen = chosen(&mailboxes, &args.mailboxes, &args.exclude)?;
     let format = match args.format {
         Format::Mbox => target::Format::Mbox,
         Format::Maildir => target::Format::Maildir,
@@ -64,6 +50,7 @@ pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<u8, CommandError
         to: args.to.clone(),
         choose: &|_, mailbox| chosen.contains(&mailbox.id),
         gone_too: args.all,
+        as_of,
     };
     let report = export(&reader, &request, &*sink)?;
     drop(sink);
@@ -79,6 +66,28 @@ pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<u8, CommandError
         code,
     );
     Ok(code)
+}
+
+/// The mailboxes that patterns select.
+pub(crate) fn chosen(
+    mailboxes: &[(Mailbox, u64)],
+    include: &[String],
+    exclude: &[String],
+) -> Result<Vec<MailboxId>, CommandError> {
+    let names: Vec<&str> = mailboxes.iter().map(|(m, _)| m.name.as_str()).collect();
+    let selected = select(&names, include, exclude);
+    if !selected.idle.is_empty() {
+        return Err(CommandError::usage(format!(
+            "no mailbox matches `{}`",
+            selected.idle.join("`, `")
+        ))
+        .hint("mailstow ls ARCHIVE lists them"));
+    }
+    let chosen = mailboxes.iter().zip(&selected.chosen);
+    Ok(chosen
+        .filter(|(_, yes)| **yes)
+        .map(|((mailbox, _), _)| mailbox.id)
+        .collect())
 }
 
 fn words(report: &ExportReport, to: &str) -> String {

@@ -1,12 +1,14 @@
 //! `mailstow ls`.
 
-use mailstow::catalog::PlacementRow;
+use mailstow::catalog::{PlacementRow, Within};
+use mailstow::find::read_header;
 use mailstow::header;
 use mailstow::model::{AccountId, Mailbox};
 use mailstow::store::{Reader, StoreError};
 use serde_json::json;
 
 use super::args::LsArgs;
+use super::as_of;
 use super::failure::CommandError;
 use super::output::Output;
 use super::text::{bytes, escaped, out};
@@ -14,16 +16,14 @@ use super::text::{bytes, escaped, out};
 pub(crate) fn run(args: &LsArgs, output: &Output) -> Result<u8, CommandError> {
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
     let account = account(&reader, args.account.as_deref())?;
-    let mailboxes = reader
-        .catalog()
-        .mailboxes(account)
-        .map_err(StoreError::from)?;
+    let as_of = as_of::resolve(&reader, account, &args.as_of, output)?;
+    let mailboxes = as_of::mailboxes(&reader, account, as_of.as_ref())?;
     match &args.mailbox {
         None => list_mailboxes(&reader, &mailboxes, output),
         Some(name) => {
-            let found: Vec<&Mailbox> = mailboxes
+            let found: Vec<&(Mailbox, u64)> = mailboxes
                 .iter()
-                .filter(|m| {
+                .filter(|(m, _)| {
                     m.name == *name || (m.name == "INBOX" && name.eq_ignore_ascii_case("INBOX"))
                 })
                 .collect();
@@ -31,8 +31,8 @@ pub(crate) fn run(args: &LsArgs, output: &Output) -> Result<u8, CommandError> {
                 return Err(CommandError::usage(format!("there is no mailbox `{name}`"))
                     .hint("mailstow ls ARCHIVE lists them"));
             }
-            for mailbox in found {
-                list_messages(&reader, mailbox, args.all, output)?;
+            for (mailbox, commit) in found {
+                list_messages(&reader, mailbox, *commit, args.all, output)?;
             }
             Ok(0)
         }
@@ -61,13 +61,13 @@ pub(crate) fn account(
 
 fn list_mailboxes(
     reader: &Reader,
-    mailboxes: &[Mailbox],
+    mailboxes: &[(Mailbox, u64)],
     output: &Output,
 ) -> Result<u8, CommandError> {
-    for mailbox in mailboxes {
+    for (mailbox, commit) in mailboxes {
         let totals = reader
             .catalog()
-            .totals(mailbox.id)
+            .totals_at(mailbox.id, *commit)
             .map_err(StoreError::from)?;
         let value = json!({"name": mailbox.name, "wire": mailbox.wire, "folder": mailbox.folder, "present": totals.present, "gone": totals.gone, "bytes": totals.bytes});
         let words = format!(
@@ -84,37 +84,48 @@ fn list_mailboxes(
 fn list_messages(
     reader: &Reader,
     mailbox: &Mailbox,
+    commit: u64,
     gone_too: bool,
     output: &Output,
 ) -> Result<u8, CommandError> {
-    let rows = reader
-        .catalog()
-        .shown(mailbox.id, gone_too)
-        .map_err(StoreError::from)?;
     let mut mail = reader.mail();
-    for row in rows {
+    let each = |row: PlacementRow| {
         // A message that cannot be read is listed all the same; verify says what is wrong.
-        let summary = match mail.read_to_vec(&row.content) {
-            Ok(bytes) => header::summary(&bytes),
-            Err(error) => header::Summary {
-                subject: format!("({error})"),
-                ..header::Summary::default()
-            },
+        let summary = match read_header(&mut mail, &row.content) {
+            Ok(header) => header::summary(&header),
+            Err(error) => unreadable(&error.to_string()),
         };
         if output.is_json() {
-            let value = json!({
-                "content": row.content.id.to_string(), "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()),
-                "size": row.content.len, "flags": row.flags, "gone": row.gone, "from": summary.from, "subject": summary.subject,
-            });
-            output.result("message", &value, "", 0);
+            output.result("message", &value(&row, &summary), "", 0);
         } else {
-            out(&line(&row, &summary));
+            out(&line(&row, &summary, None));
         }
-    }
+    };
+    reader
+        .catalog()
+        .shown_at(mailbox.id, commit, gone_too, &Within::default(), each)
+        .map_err(StoreError::from)?;
     Ok(0)
 }
 
-fn line(row: &PlacementRow, summary: &header::Summary) -> String {
+/// What is listed of a message that cannot be read.
+pub(crate) fn unreadable(reason: &str) -> header::Summary {
+    header::Summary {
+        subject: format!("({reason})"),
+        ..header::Summary::default()
+    }
+}
+
+/// A message of a list, as JSON.
+pub(crate) fn value(row: &PlacementRow, summary: &header::Summary) -> serde_json::Value {
+    json!({
+        "content": row.content.id.to_string(), "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()),
+        "size": row.content.len, "flags": row.flags, "gone": row.gone, "from": summary.from, "subject": summary.subject,
+    })
+}
+
+/// A message of a list, in one line; with its mailbox where there may be several.
+pub(crate) fn line(row: &PlacementRow, summary: &header::Summary, mailbox: Option<&str>) -> String {
     let date = row.date.map_or_else(
         || "no date".to_owned(),
         |d| {
@@ -145,8 +156,9 @@ fn line(row: &PlacementRow, summary: &header::Summary) -> String {
         flags.push_str(" gone");
     }
     let from: String = escaped(&summary.from).chars().take(24).collect();
+    let mailbox = mailbox.map_or_else(String::new, |name| format!("{:16}  ", escaped(name)));
     format!(
-        "{}  {date:16}  {:>9}  {flags}  {from:24}  {}",
+        "{}  {date:16}  {:>9}  {flags}  {from:24}  {mailbox}{}",
         row.content.id.short(),
         bytes(row.content.len),
         escaped(&summary.subject)

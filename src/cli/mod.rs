@@ -4,11 +4,14 @@
 //! arguments into a request, calls an engine, and turns its report into text or JSON.
 
 mod args;
+mod as_of;
 mod backup;
 mod completions;
 mod export;
 mod failure;
+mod find;
 mod jobs;
+mod log;
 mod ls;
 mod notify;
 mod output;
@@ -48,7 +51,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(args) => status::run(&args, &output),
         Command::Skips(args) => skips::run(&args, &output),
         Command::Ls(args) => ls::run(&args, &output),
+        Command::Find(args) => find::run(&args, &output),
         Command::Show(args) => show::run(&args, &output),
+        Command::Log(args) => log::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Export(args) => export::run(&args, &output),
         Command::Recover(args) => recover::run(&args, &output),

@@ -1,11 +1,13 @@
 //! `mailstow show`.
 
+use mailstow::catalog::{AsOf, PlacementRow};
 use mailstow::header;
 use mailstow::model::{RemoteId, StoredContent};
 use mailstow::store::{Reader, StoreError};
 use serde_json::json;
 
 use super::args::ShowArgs;
+use super::as_of;
 use super::failure::{CommandError, exit};
 use super::output::Output;
 use super::text::{bytes, escaped, out_bytes};
@@ -13,6 +15,7 @@ use super::text::{bytes, escaped, out_bytes};
 pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> {
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
     let content = find(&reader, &args.id)?;
+    let as_of = as_of::resolve(&reader, None, &args.as_of, output)?;
     let damaged = |e: mailstow::archive::ReadError| {
         CommandError::internal(e.to_string())
             .with_exit(exit::DAMAGED)
@@ -30,7 +33,6 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
     }
     let message = reader.mail().read_to_vec(&content).map_err(damaged)?;
     let summary = header::summary(&message);
-    let mailboxes = reader.catalog().mailboxes(None).map_err(StoreError::from)?;
     let mut lines = vec![
         format!("content     {}", content.id),
         format!("size        {} ({} bytes)", bytes(content.len), content.len),
@@ -53,26 +55,18 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
         ),
     ];
     let mut places = Vec::new();
-    for row in reader
-        .catalog()
-        .placements_of(content.id)
-        .map_err(StoreError::from)?
-    {
-        let name = mailboxes
-            .iter()
-            .find(|m| m.id == row.mailbox)
-            .map(|m| m.name.clone())
-            .unwrap_or_default();
+    for (name, row) in places_of(&reader, &content, as_of.as_ref())? {
         let flags: Vec<&str> = row.flags.iter().collect();
         let date = row
             .date
             .map_or_else(|| "no date".to_owned(), |d| d.to_string());
         let deleted = match &row.remote {
-            RemoteId::Pop { uidl } => reader
+            // Since when is not asked here: log tells that.
+            RemoteId::Pop { uidl } if as_of.is_none() => reader
                 .catalog()
                 .is_removed(row.mailbox, uidl)
                 .map_err(StoreError::from)?,
-            RemoteId::Imap { .. } => false,
+            _ => false,
         };
         let gone = match (row.gone, deleted) {
             (true, _) => ", gone from the server",
@@ -91,12 +85,40 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
         ));
         places.push(json!({"mailbox": name, "remote": row.remote.to_string(), "date": row.date.map(|d| d.to_string()), "flags": row.flags, "gone": row.gone, "deleted": deleted}));
     }
+    if places.is_empty() && as_of.is_some() {
+        lines.push("seen in     no mailbox by then".to_owned());
+    }
     let value = json!({"content": content.id.to_string(), "size": content.len, "segment": content.at.segment, "from": summary.from, "subject": summary.subject, "message_id": summary.message_id, "placements": places});
     output.result("message", &value, &lines.join("\n"), 0);
     Ok(0)
 }
 
-fn find(reader: &Reader, id: &str) -> Result<StoredContent, CommandError> {
+/// Where a content is placed, or was as of some time, with the names of the mailboxes.
+fn places_of(
+    reader: &Reader,
+    content: &StoredContent,
+    as_of: Option<&AsOf>,
+) -> Result<Vec<(String, PlacementRow)>, StoreError> {
+    let catalog = reader.catalog();
+    if as_of.is_none() {
+        let mailboxes = catalog.mailboxes(None)?;
+        let rows = catalog.placements_of(content.id)?.into_iter();
+        let named = rows.map(|row| {
+            let mailbox = mailboxes.iter().find(|m| m.id == row.mailbox);
+            (mailbox.map_or_else(String::new, |m| m.name.clone()), row)
+        });
+        return Ok(named.collect());
+    }
+    let mut places = Vec::new();
+    for (mailbox, commit) in as_of::mailboxes(reader, None, as_of)? {
+        let rows = catalog.placements_at(content.id, mailbox.id, commit)?;
+        places.extend(rows.into_iter().map(|row| (mailbox.name.clone(), row)));
+    }
+    Ok(places)
+}
+
+/// The content a user named.
+pub(crate) fn find(reader: &Reader, id: &str) -> Result<StoredContent, CommandError> {
     if id.len() < 6 || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(CommandError::usage(format!("`{id}` is no content id"))
             .hint("mailstow ls ARCHIVE MAILBOX shows them in the first column"));

@@ -11,6 +11,17 @@ pub(crate) fn date(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "write it as YYYY-MM-DD or 2026-05-01T12:00:00Z".to_owned())
 }
 
+/// `YYYY-MM-DD` is the last second of the day by local time; RFC 3339 is an instant.
+pub(crate) fn end_of(text: &str) -> Result<i64, String> {
+    match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() == 10 => {
+            let next = day.tomorrow().map_err(|e| e.to_string())?;
+            Ok(date(&next.to_string())? - 1)
+        }
+        _ => date(text),
+    }
+}
+
 /// Bytes, with k, M, G, T for powers of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let bad = || "write it as a number of bytes, such as 500k, 25M or 1G".to_owned();
@@ -81,5 +92,11 @@ mod tests {
         assert_eq!(date("1970-01-02T00:00:00Z"), Ok(86_400));
         assert!(date("2026-05-01").is_ok());
         assert!(date("yesterday").is_err() && date("2026-13-01").is_err());
+        assert_eq!(
+            end_of("2026-05-01"),
+            date("2026-05-02").map(|next| next - 1)
+        );
+        assert_eq!(end_of("1970-01-02T00:00:00Z"), Ok(86_400));
+        assert!(end_of("2026-02-30").is_err() && end_of("").is_err());
     }
 }

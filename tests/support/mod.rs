@@ -29,6 +29,7 @@ pub mod maildir;
 pub mod maildrop;
 pub mod mailstow;
 pub mod mutf7;
+pub mod nights;
 pub mod pop3_tap;
 pub mod raw_imap;
 pub mod raw_pop3;

@@ -1,8 +1,12 @@
 //! Accounts, mailboxes, checkpoints and skips.
 
-use super::{MailboxTotals, SHOWN, SkipRow, remote};
+use rusqlite::Row;
+
+use super::{MailboxTotals, SHOWN, SkipRow, present, remote};
 use crate::catalog::{Catalog, CatalogError};
 use crate::model::{Account, AccountId, Checkpoint, Mailbox, MailboxId, UidSet};
+
+const PRESENT: &str = present!();
 
 impl Catalog {
     /// All accounts, by number.
@@ -35,19 +39,7 @@ impl Catalog {
             "SELECT id, account, name, wire, separator, folder, uidvalidity, special_use, subscribed FROM mailboxes
              WHERE ?1 IS NULL OR account = ?1 ORDER BY account, name <> 'INBOX', name, id",
             [account.map(|a| a.0)],
-            |row| {
-                Ok(Mailbox {
-                    id: MailboxId(row.get(0)?),
-                    account: AccountId(row.get(1)?),
-                    name: row.get(2)?,
-                    wire: row.get(3)?,
-                    separator: row.get::<_, Option<String>>(4)?.and_then(|s| s.chars().next()),
-                    folder: row.get(5)?,
-                    uidvalidity: row.get(6)?,
-                    special_use: row.get(7)?,
-                    subscribed: row.get(8)?,
-                })
-            },
+            mailbox,
         )
     }
 
@@ -79,8 +71,8 @@ impl Catalog {
     /// SQLite's.
     pub fn totals(&self, mailbox: MailboxId) -> Result<MailboxTotals, CatalogError> {
         let sql = format!(
-            "SELECT count(*) FILTER (WHERE p.gone = 0), coalesce(sum(c.len) FILTER (WHERE p.gone = 0), 0),
-                    count(*) FILTER (WHERE p.gone <> 0),
+            "SELECT count(*) FILTER (WHERE {PRESENT}), coalesce(sum(c.len) FILTER (WHERE {PRESENT}), 0),
+                    count(*) FILTER (WHERE NOT {PRESENT}),
                     (SELECT count(*) FROM skips WHERE mailbox = ?1 AND accepted IS NULL)
              FROM placements p JOIN contents c ON c.no = p.content WHERE p.mailbox = ?1 AND {SHOWN}"
         );
@@ -100,8 +92,10 @@ impl Catalog {
     /// # Errors
     /// SQLite's.
     pub fn is_filled_by_imap(&self, mailbox: MailboxId) -> Result<bool, CatalogError> {
-        let sql = "SELECT 1 FROM placements WHERE mailbox = ?1 AND uidl = '' AND gone = 0 LIMIT 1";
-        Ok(self.row(sql, [mailbox.0], |_| Ok(()))?.is_some())
+        let sql = format!(
+            "SELECT 1 FROM placements p WHERE p.mailbox = ?1 AND p.uidl = '' AND {PRESENT} LIMIT 1"
+        );
+        Ok(self.row(&sql, [mailbox.0], |_| Ok(()))?.is_some())
     }
 
     /// Whether a content that IMAP showed in a mailbox was found damaged.
@@ -110,9 +104,11 @@ impl Catalog {
     /// SQLite's.
     pub fn has_damage(&self, mailbox: MailboxId) -> Result<bool, CatalogError> {
         // Damage is rare: the few damaged contents are looked up, not the many placements.
-        let sql = "SELECT 1 FROM contents c JOIN placements p ON p.content = c.no
-                   WHERE c.damaged IS NOT NULL AND p.mailbox = ?1 AND p.uidl = '' AND p.gone = 0 LIMIT 1";
-        Ok(self.row(sql, [mailbox.0], |_| Ok(()))?.is_some())
+        let sql = format!(
+            "SELECT 1 FROM contents c JOIN placements p ON p.content = c.no
+             WHERE c.damaged IS NOT NULL AND p.mailbox = ?1 AND p.uidl = '' AND {PRESENT} LIMIT 1"
+        );
+        Ok(self.row(&sql, [mailbox.0], |_| Ok(()))?.is_some())
     }
 
     /// Open skips of a mailbox over IMAP.
@@ -168,4 +164,21 @@ impl Catalog {
             },
         )
     }
+}
+
+/// Reads the columns id, account, name, wire, separator, folder, uidvalidity, special_use,
+/// subscribed.
+pub(super) fn mailbox(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
+    let separator: Option<String> = row.get(4)?;
+    Ok(Mailbox {
+        id: MailboxId(row.get(0)?),
+        account: AccountId(row.get(1)?),
+        name: row.get(2)?,
+        wire: row.get(3)?,
+        separator: separator.and_then(|s| s.chars().next()),
+        folder: row.get(5)?,
+        uidvalidity: row.get(6)?,
+        special_use: row.get(7)?,
+        subscribed: row.get(8)?,
+    })
 }

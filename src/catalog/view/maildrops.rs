@@ -138,7 +138,7 @@ impl Catalog {
         let sql = format!(
             "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND p.uidvalidity = 0 AND p.uid = 0 AND p.uidl = ?2"
         );
-        let since = "SELECT since FROM placements
+        let since = "SELECT k.at FROM placements p JOIN commits k ON k.n = p.since
                      WHERE mailbox = ?1 AND uidvalidity = 0 AND uid = 0 AND uidl = ?2";
         let found = self.row(&sql, (mailbox.0, key), placement)?;
         let at = self.row(since, (mailbox.0, key), |row| row.get(0))?;

@@ -2,18 +2,22 @@
 
 use rusqlite::Row;
 
-use super::{PlacementRow, SHOWN, remote, stored};
+use super::{PlacementRow, SHOWN, present, remote, stored};
 use crate::catalog::{Catalog, CatalogError};
 use crate::model::{ContentId, Evidence, Flags, Held, InternalDate, MailboxId};
 
-pub(super) const PLACEMENT_COLUMNS: &str =
-    "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, p.gone,
-     c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size
+pub(super) const PLACEMENT_COLUMNS: &str = concat!(
+    "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, NOT ",
+    present!(),
+    ", c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size
      FROM placements p JOIN contents c ON c.no = p.content JOIN segments s ON s.id = c.segment
-     JOIN flag_sets f ON f.id = p.flags";
+     JOIN flag_sets f ON f.id = p.flags"
+);
+const PRESENT: &str = present!();
 
 impl Catalog {
-    /// Hands the placements of one UIDVALIDITY to `each`, in UID order.
+    /// Hands the placements of one UIDVALIDITY to `each`, in UID order. Gone are those that left;
+    /// whether the epoch is the newest makes no difference here.
     ///
     /// # Errors
     /// SQLite's.
@@ -88,7 +92,7 @@ impl Catalog {
         gone_too: bool,
     ) -> Result<Vec<PlacementRow>, CatalogError> {
         let sql = format!(
-            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND (?2 OR p.gone = 0) AND {condition}
+            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND (?2 OR {PRESENT}) AND {condition}
              ORDER BY p.date, p.uidvalidity, p.uid, p.uidl"
         );
         self.rows(&sql, (mailbox.0, gone_too), placement)
@@ -123,7 +127,7 @@ pub(super) fn placement(row: &Row<'_>) -> rusqlite::Result<PlacementRow> {
         } else {
             Evidence::Bytes
         },
-        gone: row.get::<_, i64>(8)? != 0,
+        gone: row.get(8)?,
         content: stored(row, 9)?,
         damaged: row.get(17)?,
         size: row.get(18)?,

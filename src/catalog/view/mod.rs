@@ -1,6 +1,9 @@
 //! Questions to the catalog.
 
+mod as_of;
 mod contents;
+mod life;
+mod lives_at;
 mod mailboxes;
 mod maildrops;
 mod messages;
@@ -13,6 +16,20 @@ use crate::model::{
     ContentId, Evidence, Flags, InternalDate, LineEnds, Location, MailboxId, RemoteId,
     StoredContent,
 };
+
+pub use as_of::{AsOf, Moment};
+pub use life::{Happened, LifeEvent};
+pub use lives_at::{Candidate, NOW, Within};
+
+/// What is there now: it has not left, and its epoch is the newest of its mailbox. UIDVALIDITY 0
+/// stands for none and is never an older epoch.
+macro_rules! present {
+    () => {
+        "(p.gone = 0 AND (p.uidl <> '' OR p.uidvalidity IN (0, coalesce(
+             (SELECT pm.uidvalidity FROM mailboxes pm WHERE pm.id = p.mailbox), p.uidvalidity))))"
+    };
+}
+use present;
 
 /// A placement with its content, for lists and exports.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +46,7 @@ pub struct PlacementRow {
     pub size: u32,
     /// How sure the placement is.
     pub evidence: Evidence,
-    /// No longer on the server.
+    /// It has left the mailbox, or belongs to an older epoch of it.
     pub gone: bool,
     /// The content and where it lies.
     pub content: StoredContent,

@@ -264,6 +264,23 @@ fn without_top_everything_is_fetched_again_and_linked() {
 }
 
 #[test]
+fn copies_of_one_message_keep_a_name_each_when_all_names_are_new() {
+    for top in [true, false] {
+        let mut world = World::maildrop(6);
+        for twin in ["twin-1", "twin-2"] {
+            world.add(twin, &mail_with(41, ""));
+        }
+        let fake = FakePop3::start(if top { world } else { world.without("TOP") });
+        let trial = Trial::new();
+        trial.backup(&fake, 0, &[]);
+        rename(&fake);
+        trial.backup(&fake, 0, &[]);
+        assert_shown_once(&trial, &fake);
+        trial.assert_quiet(&fake, &[]);
+    }
+}
+
+#[test]
 fn a_refused_top_is_followed_by_a_look_at_the_message() {
     let fake = FakePop3::start(World::maildrop(30));
     let trial = Trial::new();

@@ -39,7 +39,8 @@ pub(super) enum PopPlacing {
 }
 
 impl Writer {
-    /// Decides how a message enters the books, by what the last commit holds.
+    /// Decides how a message enters the books, by what the last commit holds and the open one
+    /// renames.
     pub(super) fn place_pop(
         &self,
         id: ContentId,
@@ -73,7 +74,9 @@ impl Writer {
         let had_other_name = |p: &PopPlace| {
             let (before, _) = split_uidl(&p.key);
             let listed = pop.renamed_from_other_than.as_ref();
-            before.is_empty() || listed.is_some_and(|listed| !listed.contains(before))
+            let left = before.is_empty() || listed.is_some_and(|listed| !listed.contains(before));
+            // One that has its new name already is not this message but its copy.
+            left && !self.renamed.contains(&(p.mailbox, p.key.clone()))
         };
         Ok(match places.into_iter().find(had_other_name) {
             Some(place) => PopPlacing::Renamed(place, key),

@@ -67,6 +67,8 @@ pub struct Writer {
     pub(super) pending: Vec<Record>,
     /// Mailboxes no message was filed in yet.
     pub(super) dormant: Vec<Record>,
+    /// What the open commit renames: the catalog has it under its old key still.
+    pub(super) renamed: HashSet<(MailboxId, String)>,
     fresh: HashSet<ContentId>,
     open: Committed,
     opened: Option<Instant>,
@@ -109,6 +111,7 @@ impl Writer {
             run,
             pending: Vec::new(),
             dormant: Vec::new(),
+            renamed: HashSet::new(),
             fresh: HashSet::new(),
             open: Committed::default(),
             opened: None,
@@ -148,6 +151,9 @@ impl Writer {
     /// Adds a record to the open commit.
     pub fn record(&mut self, record: Record) {
         self.opened.get_or_insert_with(Instant::now);
+        if let Record::Renamed(r) = &record {
+            self.renamed.insert((r.mailbox, r.from.clone()));
+        }
         self.pending.push(record);
     }
 
@@ -218,7 +224,8 @@ impl Writer {
         {
             self.open.line_end_added += 1;
         }
-        self.add(mailbox, &content, body)
+        // Where it is filed, which alone is sure to be recorded.
+        self.add(filed, &content, body)
     }
 
     /// Whether a content is held, committed or not.
@@ -281,6 +288,7 @@ impl Writer {
         let records = std::mem::take(&mut self.pending);
         self.opened = None;
         self.fresh.clear();
+        self.renamed.clear();
         let done = std::mem::take(&mut self.open);
         self.commit_records(records)?;
         Ok(done)

@@ -332,3 +332,29 @@ fn windows_are_looped_until_nothing_new_appears() {
     trial.assert_holds_all_but(&fake, &[]);
     trial.assert_quiet(&fake, &[]);
 }
+
+#[test]
+fn a_maildrop_that_is_empty_in_the_middle_of_a_run_is_not_taken_for_a_complete_one() {
+    let fake = FakePop3::start(World::maildrop(10).without("PIPELINING"));
+    let trial = Trial::new().in_sessions_of(3);
+    let mut sessions = 0;
+    let mut hidden = Vec::new();
+    fake.hook(move |command, world| {
+        if command.name == "AUTH" {
+            sessions += 1;
+            match sessions {
+                2 => hidden = std::mem::take(&mut world.messages),
+                3 => world.messages = std::mem::take(&mut hidden),
+                _ => {}
+            }
+        }
+        Reaction::Normal
+    });
+    let report = trial.backup(&fake, 3, &[]);
+    let of = maildrop(&report);
+    assert_eq!((of.stored, of.left), (3, 7), "{report:#}");
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.contains('7'), "{warning}");
+    trial.backup(&fake, 0, &[]);
+    trial.assert_holds_all_but(&fake, &[]);
+}

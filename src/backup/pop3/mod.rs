@@ -88,6 +88,8 @@ pub(super) struct Pop3Side<'a> {
     /// It was said that nothing tells spam.
     told_without: bool,
     notes: Vec<String>,
+    /// As notes, but the run is not complete with them.
+    warnings: Vec<String>,
 }
 
 /// The mailboxes in which the messages of a maildrop are filed.
@@ -165,6 +167,7 @@ impl<'a> Pop3Side<'a> {
             filing: None,
             told_without: false,
             notes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -362,6 +365,7 @@ impl Side for Pop3Side<'_> {
             })
             .collect();
         report.notes.clone_from(&self.notes);
+        report.warnings.extend_from_slice(&self.warnings);
         report.add_up();
     }
 

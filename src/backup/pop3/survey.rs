@@ -76,7 +76,8 @@ impl Pop3Side<'_> {
         // every session, or show another part of the maildrop.
         self.renamed_all = !listed.is_empty() && !listed.iter().any(|u| self.books.has_seen(u));
         self.later = true;
-        let (mut nameless, mut became_nameless) = (0, 0);
+        let (mut nameless, mut became_nameless, mut vanished) = (0, 0, 0);
+        let before = self.wanted.len();
         for mut wanted in std::mem::take(&mut self.wanted) {
             let number = wanted.uidl.as_deref().map(|uidl| (uidl, numbers.get(uidl)));
             match number {
@@ -91,8 +92,17 @@ impl Pop3Side<'_> {
                     let reason = "it was asked for, the session was lost, and the server does not offer it any more";
                     self.skip(wanted, reason.to_owned());
                 }
-                Some((_, None)) => self.books.leave(),
+                Some((_, None)) => {
+                    vanished += 1;
+                    self.books.leave();
+                }
             }
+        }
+        // One or another may be removed meanwhile; most of them are more likely hidden.
+        if vanished > 1 && 2 * vanished >= before {
+            self.warnings.push(format!(
+                "the server stopped offering {vanished} messages during the run; they are fetched when it offers them again"
+            ));
         }
         self.listed = Arc::new(listed);
         self.restart_nameless(listing, &names, nameless, became_nameless);

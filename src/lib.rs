@@ -74,6 +74,9 @@
 //!   be adopted; the other way round a whole data frame without one would have to be cut.
 //! * A frame's head names the critical kinds in it (`must`), so a reader can tell a record it
 //!   may pass over from one it must not, without a list of the future.
+//! * Data frames close at 12 MiB of text instead of 16: 2.5 % more space for 9 MiB less memory. Two
+//!   may be open at once, so a maildrop that files in INBOX and Junk by turns is not cut into small
+//!   ones.
 //! * A commit also closes at 16,384 records, which bounds memory where messages are tiny.
 //! * When the UIDVALIDITY of a mailbox has changed, all placements of the old one are history from the
 //!   commit of the mailbox's record on, without a record per message. UIDVALIDITY 0 stands for none

@@ -105,7 +105,8 @@ pub struct BackupReport {
     pub kept: Vec<(String, u32)>,
     /// Bytes of mail that became durable in this run.
     pub bytes: u64,
-    /// Messages of the archive that were found lost when it was opened.
+    /// Messages of the archive that were found lost when it was opened, or could not be read again
+    /// when one was to be deleted on the server.
     pub damaged: u64,
     /// Bytes received from the network.
     pub received: u64,

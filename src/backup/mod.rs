@@ -33,7 +33,6 @@ pub use stop::Stop;
 use crate::catalog::CatalogError;
 use crate::model::Selection;
 use crate::source::Source;
-use crate::spool::SpoolError;
 use crate::store::{OpenOptions, StoreError};
 
 /// What to back up, and where to.
@@ -107,12 +106,6 @@ pub enum BackupError {
     /// Large messages cannot be written to the archive's `tmp/`.
     #[error("cannot keep a large message")]
     Spool(#[source] ServerError),
-}
-
-impl From<SpoolError> for ServerError {
-    fn from(error: SpoolError) -> Self {
-        Self::Imap(error.into())
-    }
 }
 
 fn quoted(patterns: &[String]) -> String {

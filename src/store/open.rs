@@ -169,7 +169,7 @@ impl OpenOptions {
     ) -> Result<Writer, StoreError> {
         let journal = LogWriter::open(&dir.journal(), dir.id(), end)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Every one of them holds 16 MiB of text and as much room for the result.
+        // Every one of them holds a frame of text (`DATA_FRAME_BYTES`) and as much room for the result.
         let threads = if self.threads == 0 {
             (cores - 1).clamp(1, 2)
         } else {

@@ -7,13 +7,11 @@
 mod header_match;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 
-use crate::archive::{MailReader, ReadError};
 use crate::catalog::{AsOf, Candidate, CatalogError, PlacementRow, Within};
 use crate::event::{Event, Sink};
-use crate::header::{self, HEADER_MAX, Summary};
-use crate::model::{Account, ContentId, Mailbox, StoredContent};
+use crate::header::{self, Summary};
+use crate::model::{Account, ContentId, Mailbox};
 use crate::store::Reader;
 
 pub use header_match::HeaderMatch;
@@ -179,7 +177,7 @@ fn read_headers(
         let Some(content) = reader.catalog().content_numbered(candidate.content)? else {
             continue;
         };
-        match read_header(&mut mail, &content) {
+        match mail.read_header(&content) {
             Ok(header) if wanted.matches(&header) => {
                 headers.insert(content.id, Ok(header::summary(&header)));
             }
@@ -190,29 +188,4 @@ fn read_headers(
         }
     }
     Ok(headers)
-}
-
-/// The first bytes of a message, its header among them.
-///
-/// # Errors
-/// It is damaged.
-pub fn read_header(mail: &mut MailReader, content: &StoredContent) -> Result<Vec<u8>, ReadError> {
-    let mut start = Start(Vec::new());
-    mail.read(content, &mut start)?;
-    Ok(start.0)
-}
-
-/// Keeps the first bytes and passes over the rest, so that a large message takes little memory.
-struct Start(Vec<u8>);
-
-impl Write for Start {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = HEADER_MAX.saturating_sub(self.0.len()).min(bytes.len());
-        self.0.extend(bytes.iter().take(room));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

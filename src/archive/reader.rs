@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::segment::{Pair, PairError, SegmentReader};
+use crate::header::HEADER_MAX;
 use crate::model::{ContentId, StoredContent};
 
 /// Texts up to this size are kept while neighbours of a message are read.
@@ -130,6 +131,32 @@ impl MailReader {
         let mut bytes = Vec::with_capacity(usize::try_from(content.len).unwrap_or(0).min(1 << 24));
         self.read(content, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The first [`HEADER_MAX`] wire bytes of a message, its header among them. All of the
+    /// message is read and checked, but a large one takes little memory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_header(&mut self, content: &StoredContent) -> Result<Vec<u8>, ReadError> {
+        let mut start = Start(Vec::new());
+        self.read(content, &mut start)?;
+        Ok(start.0)
+    }
+}
+
+/// Keeps the first bytes and passes over the rest.
+struct Start(Vec<u8>);
+
+impl Write for Start {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = HEADER_MAX.saturating_sub(self.0.len()).min(bytes.len());
+        self.0.extend(bytes.iter().take(room));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

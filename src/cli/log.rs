@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mailstow::catalog::{Happened, LifeEvent};
-use mailstow::find::{find_message_id, read_header};
+use mailstow::find::find_message_id;
 use mailstow::header;
 use mailstow::model::{ContentId, Evidence, Flags, MailboxId, StoredContent};
 use mailstow::store::{Reader, StoreError};
@@ -114,7 +114,7 @@ fn head(reader: &Reader, content: &StoredContent) -> Vec<String> {
         format!("content     {}", content.id),
         format!("size        {} ({} bytes)", bytes(content.len), content.len),
     ];
-    match read_header(&mut reader.mail(), content) {
+    match reader.mail().read_header(content) {
         Ok(header) => {
             let summary = header::summary(&header);
             lines.push(format!("from        {}", escaped(&summary.from)));
@@ -197,7 +197,10 @@ fn flag_words(flags: &Flags) -> String {
 }
 
 fn value(reader: &Reader, content: &StoredContent, events: &[LifeEvent], names: &Names) -> Value {
-    let summary = read_header(&mut reader.mail(), content).map(|h| header::summary(&h));
+    let summary = reader
+        .mail()
+        .read_header(content)
+        .map(|h| header::summary(&h));
     let summary = summary.ok();
     let events: Vec<Value> = events
         .iter()

@@ -1,7 +1,6 @@
 //! `mailstow ls`.
 
 use mailstow::catalog::{PlacementRow, Within};
-use mailstow::find::read_header;
 use mailstow::header;
 use mailstow::model::{AccountId, Mailbox};
 use mailstow::store::{Reader, StoreError};
@@ -91,7 +90,7 @@ fn list_messages(
     let mut mail = reader.mail();
     let each = |row: PlacementRow| {
         // A message that cannot be read is listed all the same; verify says what is wrong.
-        let summary = match read_header(&mut mail, &row.content) {
+        let summary = match mail.read_header(&row.content) {
             Ok(header) => header::summary(&header),
             Err(error) => unreadable(&error.to_string()),
         };

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use super::Pop3Side;
 use super::door::{Interrupted, Open};
-use super::matching::{Start, place};
+use super::matching::place;
 use super::plan::{Names, recorded_size};
 use crate::archive::MailReader;
 use crate::archive::format::Record;
@@ -297,16 +297,15 @@ impl Pop3Side<'_> {
                 kept.keep("the server did not show its header");
                 continue;
             };
-            let mut start = Start::default();
-            match reader.read(&due.content, &mut start) {
+            match reader.read_header(&due.content) {
                 Err(_) => {
                     kept.damaged += 1;
                     kept.keep("it could not be re-read from the archive; see mailstow verify");
                 }
-                Ok(()) if header_of(&top) == header_of(&start.0) => {
+                Ok(held) if header_of(&top) == header_of(&held) => {
                     same.push((*number, due.uidl.clone()));
                 }
-                Ok(()) => {
+                Ok(_) => {
                     kept.keep("its header on the server is another now");
                     if header::digest(&top) != due.content.head {
                         kept.others.push(due.uidl.clone());

@@ -6,12 +6,11 @@
 //! several messages, on either side, nobody can tell which is which.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 
 use super::known::Known;
 use crate::archive::MailReader;
 use crate::catalog::{Catalog, CatalogError, PopHeld};
-use crate::header::{HEADER_MAX, header_of};
+use crate::header::header_of;
 use crate::model::{ContentId, MailboxId, StoredContent, shared_uidl, split_uidl};
 
 /// What is held, for messages to be matched with.
@@ -130,9 +129,10 @@ impl Candidates {
             let (Some(looked), Some(candidate)) = (looked.get(l), self.all.get_mut(n)) else {
                 continue;
             };
-            let mut start = Start::default();
-            let read = self.reader.read(&candidate.content, &mut start);
-            if candidate.taken || read.is_err() || header_id(&start.0) != looked.header {
+            let Ok(held) = self.reader.read_header(&candidate.content) else {
+                continue;
+            };
+            if candidate.taken || header_id(&held) != looked.header {
                 continue;
             }
             candidate.taken = true;
@@ -190,23 +190,6 @@ impl Candidates {
 /// Where a content lies, for reading in order.
 pub(super) fn place(content: &StoredContent) -> (String, u64, u64) {
     (content.at.segment.clone(), content.at.frame, content.at.pos)
-}
-
-/// Takes a message and keeps its beginning, in which the header is.
-#[derive(Default)]
-pub(super) struct Start(pub(super) Vec<u8>);
-
-impl Write for Start {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = HEADER_MAX.saturating_sub(self.0.len()).min(bytes.len());
-        self.0
-            .extend_from_slice(bytes.get(..room).unwrap_or_default());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ pub fn digest(message: &[u8]) -> Option<String> {
     })
 }
 
+/// A [`digest`] as a number, which takes less room.
+#[must_use]
+pub fn digest_number(digits: &str) -> Option<u128> {
+    u128::from_str_radix(digits, 16).ok()
+}
+
 /// The first field of a name, with its continuation lines.
 fn field<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut at = 0;

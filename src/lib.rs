@@ -17,8 +17,9 @@
 //!   for memory pass through [`spool`].
 //! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
 //!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
-//!   protocols is the course of a run; each protocol is a side of it. IMAP merges two ascending
-//!   lists of UIDs and fetches over several connections; POP3 goes by UIDL, over sessions that
+//!   protocols is the course of a run; each protocol is a side of it. IMAP looks at each
+//!   mailbox not at all, at what changed since its checkpoint (or the job that goes on), or at all of
+//!   it, by a merge of two ascending lists of UIDs, and fetches over several connections; POP3 goes by UIDL, over sessions that
 //!   follow one another, and decides by headers ([`spam`], [`header`]) what a listing leaves open.
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
@@ -62,8 +63,10 @@
 //! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
 //!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.
-//! 7. **A plan is a value.** `backup/imap/plan.rs` and `backup/pop3/plan.rs` have no I/O, no clock
-//!    and no async.
+//! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs` and `backup/pop3/plan.rs` have no
+//!    I/O, no clock and no async.
+//! 8. **What a server says has changed is believed only if it adds up** with how many messages there
+//!    are; otherwise the mailbox is listed.
 //!
 //! # Where it differs from the first design
 //!

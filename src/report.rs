@@ -14,6 +14,12 @@ pub struct MailboxReport {
     pub tally: Tally,
     /// It stood still since its checkpoint and was not examined.
     pub unchanged: bool,
+    /// When its flags were last looked at, RFC 3339, where that was not in this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_as_of: Option<String>,
+    /// Messages that are missing on the server, which is not believed yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub doubtful: u32,
     /// Why it could not be worked on, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -33,6 +39,8 @@ impl MailboxReport {
             name: name.to_owned(),
             tally: Tally::default(),
             unchanged: false,
+            flags_as_of: None,
+            doubtful: 0,
             problem: None,
             excluded_because: Vec::new(),
             filed: Vec::new(),

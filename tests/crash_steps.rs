@@ -158,6 +158,60 @@ fn a_second_backup_whose_power_fails_ends_as_if_it_had_not() {
     incremental_backup(Death::Power, 2);
 }
 
+/// A mailbox whose messages have other numbers, some of them replaced; one that goes by another
+/// name; one that is gone, which a first run has not believed.
+fn renumbered_and_renamed(death: Death, stride: usize) {
+    let dovecot = Dovecot::start();
+    fill(&dovecot);
+    let dir = TempDir::new().unwrap();
+    let before = dir.path().join("before");
+    let backup = || {
+        let mailstow = Mailstow::new();
+        mailstow.backup(&dovecot.url(ALICE), &before, &[]).expect(0);
+    };
+    dovecot.deliver(ALICE, "Gone", b"Subject: gone\r\n\r\nx\r\n", &[], None);
+    backup();
+    dovecot.doveadm(&["mailbox", "delete", "-u", ALICE, "Gone"]);
+    backup();
+    let mut imap = dovecot.connect(ALICE);
+    imap.select("INBOX");
+    imap.expunge("5,12");
+    let new = Mail {
+        bytes: b"Subject: new\r\nMessage-ID: <5@x>\r\n\r\nx\r\n",
+        flags: &["\\Draft"],
+        received: Some(DATES[0]),
+    };
+    imap.append_all("INBOX", &[new, new]);
+    imap.command("CLOSE");
+    let renumber = [
+        "mailbox",
+        "update",
+        "-u",
+        ALICE,
+        "--uid-validity",
+        "4242424242",
+    ];
+    dovecot.doveadm(&[renumber.as_slice(), &["INBOX"]].concat());
+    dovecot.doveadm(&["mailbox", "rename", "-u", ALICE, "Sent", "Was sent"]);
+    Scenario {
+        dovecot: &dovecot,
+        before: Some(before),
+        env: SMALL,
+        more: &[],
+    }
+    .sweep(death, stride);
+}
+
+#[test]
+fn recognising_messages_survives_a_kill_at_any_step() {
+    renumbered_and_renamed(Death::Kill, 1);
+}
+
+#[test]
+fn recognising_messages_survives_a_power_cut() {
+    renumbered_and_renamed(Death::Power, 2);
+}
+
 /// A message above 8 MiB waits in the spool and is packed from file to file.
 fn with_a_large_message(death: Death, stride: usize) {
     let dovecot = Dovecot::start();

@@ -148,6 +148,8 @@ impl Sweep {
             source_text: "imap://alice@127.0.0.1".to_owned(),
             selection: Selection::default(),
             delete: DeletePolicy::Never,
+            flags: mailstow::backup::FlagPolicy::default(),
+            believe_deletions: false,
             plan_only: false,
             job: None,
         };

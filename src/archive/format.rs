@@ -57,9 +57,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Account, Checkpoint, ContentId, Flags, InternalDate, Job, Judged, LineEnds, Location, Mailbox,
-    MailboxId, Maildrop, Placement, RemoteId, Removed, Renamed, RunReport, Skip, StoredContent,
-    UidSet,
+    Account, AccountId, Checkpoint, ContentId, Flags, InternalDate, Job, Judged, LineEnds,
+    Location, Mailbox, MailboxId, Maildrop, Placement, RemoteId, Removed, Renamed, RunReport, Skip,
+    StoredContent, UidSet,
 };
 
 /// The format this program reads and writes.
@@ -151,11 +151,13 @@ pub enum Record {
     Renamed(Renamed),
     /// Messages deleted from a maildrop on the user's order.
     Removed(Removed),
+    /// Messages of an account that were not found and are not taken for gone.
+    Doubt(Doubt),
 }
 
 impl Record {
     /// All kinds this program knows.
-    pub const KINDS: [&'static str; 17] = [
+    pub const KINDS: [&'static str; 18] = [
         "account",
         "mailbox",
         "job",
@@ -173,6 +175,7 @@ impl Record {
         "judged",
         "renamed",
         "removed",
+        "doubt",
     ];
 
     /// The record's kind, and whether a program that does not know it must keep its hands off.
@@ -196,6 +199,7 @@ impl Record {
             Self::Judged(_) => ("judged", true),
             Self::Renamed(_) => ("renamed", true),
             Self::Removed(_) => ("removed", false),
+            Self::Doubt(_) => ("doubt", false),
         }
     }
 }
@@ -227,6 +231,17 @@ pub struct Departure {
     pub uidvalidity: u32,
     /// The messages.
     pub uids: UidSet,
+}
+
+/// `doubt`: so much was missing that it was not believed. Takes the place of the last one of the
+/// account; one without messages says that there is no doubt any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The account.
+    pub account: AccountId,
+    /// The messages that are gone if a later run does not find them either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Departure>,
 }
 
 /// `seal`: a segment is complete.

@@ -53,10 +53,27 @@ pub struct Request {
     /// What to delete from a POP3 server once it is held. Not part of a job: resuming one
     /// deletes nothing.
     pub delete: DeletePolicy,
+    /// How often the flags of all messages are looked at where the server cannot tell which
+    /// changed.
+    pub flags: FlagPolicy,
+    /// What is missing is gone, however much it is.
+    pub believe_deletions: bool,
     /// Only plan: leave a job that `resume` can run.
     pub plan_only: bool,
     /// The job to go on with, when the user named one.
     pub job: Option<u32>,
+}
+
+/// How often the flags of all messages are looked at on a server without CONDSTORE (RFC 7162).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FlagPolicy {
+    /// Once a week.
+    #[default]
+    Weekly,
+    /// On every run. On any server all mailboxes are then listed in full.
+    Always,
+    /// When a message is new, and not again.
+    Never,
 }
 
 /// A backup that could not be begun, or not be ended in good order. What was committed

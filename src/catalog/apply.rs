@@ -91,6 +91,7 @@ impl Applier<'_> {
             Record::Judged(judged) => self.judged(judged),
             Record::Renamed(renamed) => self.renamed(renamed),
             Record::Removed(removed) => self.removed(removed),
+            Record::Doubt(doubt) => self.doubt(doubt),
         }
     }
 
@@ -307,6 +308,10 @@ impl Applier<'_> {
             self.commit
         ];
         if insert.execute(values)? == 0 {
+            let over_imap = matches!(p.remote, RemoteId::Imap { .. });
+            if over_imap && self.confirmed(p, content, flags)? {
+                return Ok(());
+            }
             self.end_life(p.mailbox, &p.remote)?;
             insert.execute(values)?;
         }
@@ -337,10 +342,10 @@ impl Applier<'_> {
     fn checkpoint(&self, c: &Checkpoint) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached(
-                "INSERT OR REPLACE INTO checkpoints (mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, fingerprint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO checkpoints (mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, flags_at, fingerprint)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
-            .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.fingerprint])?;
+            .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.flags_at, c.fingerprint])?;
         // Everything the mailbox was seen to hold is held: a message that was only counted has
         // turned up or gone, and one that was skipped and is not held has left. What a filter
         // excludes may be there still; under another UIDVALIDITY nothing is.

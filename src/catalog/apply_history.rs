@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::apply::{Applier, key};
-use crate::archive::format::{Departure, FlagChange};
-use crate::model::{Mailbox, MailboxId, RemoteId};
+use crate::archive::format::{Departure, Doubt, FlagChange};
+use crate::model::{Evidence, Mailbox, MailboxId, Placement, RemoteId};
 
 impl Applier<'_> {
     /// Notes a mailbox that has another name or UIDVALIDITY than before, or none before.
@@ -42,6 +42,29 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// Whether a placement is the one there is, healed so far and proven by its bytes now. Its life
+    /// goes on.
+    pub(super) fn confirmed(
+        &self,
+        p: &Placement,
+        content: i64,
+        flags: i64,
+    ) -> rusqlite::Result<bool> {
+        let (uidvalidity, uid, uidl) = key(&p.remote);
+        let confirmed = self
+            .tx
+            .prepare_cached(
+                "UPDATE placements SET healed = 0 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3
+                 AND uidl = ?4 AND content = ?5 AND healed = 1 AND gone = 0 AND ?6",
+            )?
+            .execute((p.mailbox.0, uidvalidity, uid, uidl, content, p.evidence == Evidence::Bytes))?;
+        if confirmed == 0 {
+            return Ok(false);
+        }
+        self.set_flags(p.mailbox, uidvalidity, uid, flags)?;
+        Ok(true)
+    }
+
     /// Puts the life of a placement among the earlier ones, and removes the placement.
     pub(super) fn end_life(&self, mailbox: MailboxId, remote: &RemoteId) -> rusqlite::Result<()> {
         let (uidvalidity, uid, uidl) = key(remote);
@@ -64,23 +87,50 @@ impl Applier<'_> {
 
     pub(super) fn flag_change(&mut self, change: &FlagChange) -> rusqlite::Result<()> {
         let flags = self.flag_set(&change.flags)?;
-        let mut keep = self.tx.prepare_cached(
-            "INSERT OR IGNORE INTO earlier_flags (mailbox, uidvalidity, uid, until, flags)
-             SELECT mailbox, uidvalidity, uid, ?5, flags FROM placements
-             WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = '' AND flags <> ?4 AND since < ?5",
-        )?;
-        let mut update = self.tx.prepare_cached(
-            "UPDATE placements SET flags = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''",
-        )?;
         for uid in change.uids.iter() {
-            keep.execute((
-                change.mailbox.0,
-                change.uidvalidity,
-                uid,
-                flags,
-                self.commit,
+            self.set_flags(change.mailbox, change.uidvalidity, uid, flags)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a message its flags, and keeps those it had.
+    fn set_flags(
+        &self,
+        mailbox: MailboxId,
+        uidvalidity: u32,
+        uid: u32,
+        flags: i64,
+    ) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO earlier_flags (mailbox, uidvalidity, uid, until, flags)
+                 SELECT mailbox, uidvalidity, uid, ?5, flags FROM placements
+                 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = '' AND flags <> ?4 AND since < ?5",
+            )?
+            .execute((mailbox.0, uidvalidity, uid, flags, self.commit))?;
+        self.tx
+            .prepare_cached(
+                "UPDATE placements SET flags = ?4 WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ''",
+            )?
+            .execute((mailbox.0, uidvalidity, uid, flags))?;
+        Ok(())
+    }
+
+    pub(super) fn doubt(&self, doubt: &Doubt) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached("DELETE FROM doubts WHERE account = ?1")?
+            .execute([doubt.account.0])?;
+        let mut insert = self.tx.prepare_cached(
+            "INSERT OR REPLACE INTO doubts (account, mailbox, uidvalidity, uids) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        for missing in &doubt.missing {
+            let uids = missing.uids.to_string();
+            insert.execute((
+                doubt.account.0,
+                missing.mailbox.0,
+                missing.uidvalidity,
+                uids,
             ))?;
-            update.execute((change.mailbox.0, change.uidvalidity, uid, flags))?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub struct TableDigest {
 }
 
 /// Everything but numbers that only the database itself gives out.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("commits", "SELECT n, run, at FROM commits ORDER BY n"),
     ("accounts", "SELECT id, name, aliases, folder FROM accounts ORDER BY id"),
     (
@@ -75,7 +75,11 @@ const TABLES: [(&str, &str); 18] = [
     ),
     (
         "checkpoints",
-        "SELECT mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, fingerprint FROM checkpoints ORDER BY mailbox",
+        "SELECT mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, flags_at, fingerprint FROM checkpoints ORDER BY mailbox",
+    ),
+    (
+        "doubts",
+        "SELECT account, mailbox, uidvalidity, uids FROM doubts ORDER BY account, mailbox, uidvalidity",
     ),
     ("jobs", "SELECT id, account, state, record FROM jobs ORDER BY id"),
     ("runs", "SELECT id, record, \"commit\" FROM runs ORDER BY id"),

@@ -22,12 +22,12 @@ use crate::archive::LogPosition;
 
 pub use digest::TableDigest;
 pub use view::{
-    AsOf, Candidate, Happened, LifeEvent, MailboxTotals, Moment, NOW, PlacementRow, PopHeld,
-    PopPlace, SkipRow, UidlRow, Within,
+    AsOf, Candidate, Happened, HealedRow, LifeEvent, MailboxTotals, Moment, NOW, PlacementRow,
+    PoolRow, PopHeld, PopPlace, SkipRow, UidlRow, Within,
 };
 
 /// Changes with `schema.sql`.
-const SCHEMA_VERSION: i32 = 3;
+const SCHEMA_VERSION: i32 = 4;
 /// "mstw", so that `file` and other programs can tell what this is.
 const APPLICATION_ID: i32 = 0x6d73_7477;
 const SCHEMA: &str = include_str!("schema.sql");

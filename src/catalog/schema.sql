@@ -105,6 +105,7 @@ CREATE TABLE placements (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX placements_by_content ON placements (content);
+CREATE INDEX placements_healed ON placements (since) WHERE healed = 1;
 
 -- Earlier lives of placements, that is of messages that were gone and came back, were fetched
 -- anew, or gave their remote id to another message. They ended with the commit "until".
@@ -198,8 +199,18 @@ CREATE TABLE checkpoints (
     messages      INTEGER NOT NULL,
     highestmodseq INTEGER,
     excluded      INTEGER NOT NULL,
+    flags_at      INTEGER,
     fingerprint   TEXT    NOT NULL
 ) STRICT;
+
+-- Messages the last run of an account did not find and did not take for gone.
+CREATE TABLE doubts (
+    account     INTEGER NOT NULL,
+    mailbox     INTEGER NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uids        TEXT    NOT NULL,
+    PRIMARY KEY (account, mailbox, uidvalidity)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE jobs (
     id      INTEGER PRIMARY KEY,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use mailstow::backup::FlagPolicy;
+
 use super::unattended::UnattendedArgs;
 pub(crate) use history::{AsOfArgs, FindArgs, LogArgs};
 
@@ -117,6 +119,8 @@ pub(crate) struct BackupArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
+    pub(crate) changes: ChangeArgs,
+    #[command(flatten)]
     pub(crate) pop: PopArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
@@ -126,6 +130,45 @@ pub(crate) struct BackupArgs {
     pub(crate) archive: CatalogArgs,
     #[command(flatten)]
     pub(crate) unattended: UnattendedArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What changed on an IMAP server")]
+pub(crate) struct ChangeArgs {
+    /// How often to look at all flags on a server that cannot tell which changed
+    ///
+    /// Only servers without CONDSTORE are meant; the report tells how old the flags are. With
+    /// always, every mailbox of any server is listed in full, whatever the server says has changed.
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "weekly")]
+    pub(crate) flags: Flags,
+    /// Believe that messages are gone, however many
+    ///
+    /// Without it, half an account that is missing, or a mailbox the server no longer lists, is
+    /// recorded as doubtful, and as gone once a second run finds the same. The archive keeps the
+    /// mail in any case.
+    #[arg(long)]
+    pub(crate) believe_deletions: bool,
+}
+
+/// How often flags are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flags {
+    /// Once a week
+    Weekly,
+    /// In every run
+    Always,
+    /// Only when a message is new
+    Never,
+}
+
+impl From<Flags> for FlagPolicy {
+    fn from(flags: Flags) -> Self {
+        match flags {
+            Flags::Weekly => Self::Weekly,
+            Flags::Always => Self::Always,
+            Flags::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,8 @@ fn attended(
             source_text: url.text.clone(),
             selection: selection.clone(),
             delete: args.pop.pop_delete.unwrap_or_default(),
+            flags: args.changes.flags.into(),
+            believe_deletions: args.changes.believe_deletions,
             plan_only: plan,
             job: None,
         });

@@ -193,6 +193,9 @@ fn verdict(report: &BackupReport, archive: &str) -> String {
             "complete: nothing new.".to_owned()
         }
         Ending::Complete if report.exit() == 0 => format!("complete: {stored}."),
+        Ending::Complete if report.adds_up() && report.total.skipped == 0 => {
+            format!("finished, with something to look at above: {stored}.")
+        }
         Ending::Complete => format!(
             "finished, but not everything is there: {stored}. See: mailstow skips {archive}"
         ),

@@ -1,6 +1,6 @@
 //! `mailstow resume`: the open jobs of an archive, again.
 
-use mailstow::backup::{DeletePolicy, Request};
+use mailstow::backup::{DeletePolicy, FlagPolicy, Request};
 use mailstow::model::{Job, JobState};
 use mailstow::store::{OpenOptions, Reader};
 
@@ -51,6 +51,8 @@ fn attended(args: &ResumeArgs, output: &Output, told: &mut Told) -> Result<u8, C
                 selection: job.selection.clone(),
                 // What to delete is said anew each time, or not at all.
                 delete: DeletePolicy::Never,
+                flags: FlagPolicy::default(),
+                believe_deletions: false,
                 plan_only: false,
                 job: Some(job.id),
             });

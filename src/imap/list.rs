@@ -1,14 +1,16 @@
 //! Which mailboxes there are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use imap_proto::{MailboxDatum, MailboxListData, NameAttribute, Response};
 
 use super::command::{Command, unescape_text};
 use super::error::ImapError;
+use super::select::status_of;
 use super::session::Session;
 use super::utf7;
 use super::wire::Filter;
+use crate::model::MailboxStatus;
 
 /// A name the server lists. It need not be a mailbox that can be opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,10 +81,49 @@ impl Session {
     /// Zoho has been seen to send one for a full account.
     pub async fn list(&mut self) -> Result<Vec<ListedMailbox>, ImapError> {
         let mut listed = self.listed("LIST").await?;
-        let mut seen = HashSet::new();
-        // Names that lost bytes may be distinct though they look alike.
-        listed.retain(|m| m.wire.contains('\u{FFFD}') || seen.insert(m.wire.clone()));
+        keep_first(&mut listed);
         Ok(listed)
+    }
+
+    /// All mailboxes with their state, in one round trip (RFC 5819), each name once; one that is
+    /// subscribed to has the attribute `\Subscribed`.
+    ///
+    /// `None` where the server does not announce that it can, or refuses: ask it by
+    /// [`Self::list`], [`Self::subscribed`] and [`Self::status`]. A mailbox the answer has no
+    /// state of must be examined.
+    pub async fn list_with_status(
+        &mut self,
+    ) -> Result<Option<Vec<(ListedMailbox, Option<MailboxStatus>)>>, ImapError> {
+        let capabilities = self.capabilities();
+        if !capabilities.has("LIST-EXTENDED") || !capabilities.has("LIST-STATUS") {
+            return Ok(None);
+        }
+        let mut options = String::from(" \"\" \"*\" RETURN (SUBSCRIBED ");
+        if capabilities.has("SPECIAL-USE") {
+            options.push_str("SPECIAL-USE ");
+        }
+        options.push_str("STATUS");
+        options.push_str(self.status_items());
+        options.push(')');
+        let mut listed: Vec<ListedMailbox> = Vec::new();
+        let mut states: HashMap<String, MailboxStatus> = HashMap::new();
+        let on = |response: &Response<'_>, filter: &mut Filter| match response {
+            Response::MailboxData(MailboxDatum::List(data)) => {
+                listed.push(ListedMailbox::of(data, filter));
+            }
+            _ => states.extend(status_of(response, filter)),
+        };
+        match self.wire.run_ok(Command::new("LIST", &options), on).await {
+            Ok(_) => {}
+            Err(ImapError::No { .. } | ImapError::Bad { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        keep_first(&mut listed);
+        let with_state = |m: ListedMailbox| {
+            let state = states.get(&m.wire).copied();
+            (m, state)
+        };
+        Ok(Some(listed.into_iter().map(with_state).collect()))
     }
 
     /// The wire names the user is subscribed to.
@@ -104,6 +145,12 @@ impl Session {
             .await?;
         Ok(listed)
     }
+}
+
+/// Keeps the first of each name. Names that lost bytes may be distinct though they look alike.
+fn keep_first(listed: &mut Vec<ListedMailbox>) {
+    let mut seen = HashSet::new();
+    listed.retain(|m| m.wire.contains('\u{FFFD}') || seen.insert(m.wire.clone()));
 }
 
 /// The name in a response: the parser leaves the escapes of quoted ones in.

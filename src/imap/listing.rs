@@ -22,6 +22,9 @@ const SET_LENGTH: usize = 900;
 
 type Lacks = fn(&Row) -> bool;
 
+/// What is asked of a message.
+pub(super) const ITEMS: &str = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+
 /// The attributes that are asked for again alone, and whether a row lacks one.
 const ATTRIBUTES: [(&str, Lacks); 3] = [
     ("FLAGS", |row| row.flags.is_none()),
@@ -39,29 +42,49 @@ impl Session {
         let mut gathered = Gathered::default();
         let mut range = range.to_owned();
         loop {
-            let items = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
-            let code = self.gather(&range, items, &mut gathered).await?;
+            let code = self.gather(&range, ITEMS, &mut gathered).await?;
             match code.and_then(|code| rest_of(&range, &code)) {
                 Some(rest) => range = rest,
                 None => break,
             }
         }
         gathered.merge();
+        self.ask_again(&mut gathered).await?;
+        Ok(gathered.into_listing())
+    }
+
+    /// Lists these messages of the open mailbox, as [`Self::list_messages`] does.
+    pub async fn list_uids(&mut self, uids: &UidSet) -> Result<Listing, ImapError> {
+        let mut listing = Listing::default();
+        for set in split(uids) {
+            let part = self.list_messages(&set.to_string()).await?;
+            listing.absorb(part, 1..=u32::MAX);
+        }
+        listing.messages.sort_by_key(|message| message.uid);
+        listing.messages.dedup_by_key(|message| message.uid);
+        listing
+            .messages
+            .retain(|message| uids.contains(message.uid));
+        Ok(listing)
+    }
+
+    /// Asks for what rows lack, each attribute alone.
+    pub(super) async fn ask_again(&mut self, gathered: &mut Gathered) -> Result<(), ImapError> {
         for (attribute, lacks) in ATTRIBUTES {
             let missing = gathered.rows.iter().filter(|row| lacks(row));
             let sets = sets(missing.map(|row| row.uid));
             for set in &sets {
                 let items = format!("(UID {attribute})");
-                self.gather(&set.to_string(), &items, &mut gathered).await?;
+                self.gather(&set.to_string(), &items, gathered).await?;
             }
             if !sets.is_empty() {
                 gathered.merge();
             }
         }
-        Ok(gathered.into_listing())
+        Ok(())
     }
 
-    async fn gather(
+    pub(super) async fn gather(
         &mut self,
         range: &str,
         items: &str,
@@ -95,6 +118,28 @@ fn rest_of(range: &str, code: &str) -> Option<String> {
     (from < reached && reached <= to).then(|| format!("{from}:{}", reached - 1))
 }
 
+/// Cuts a set into parts that keep command lines short.
+pub(super) fn split(uids: &UidSet) -> Vec<UidSet> {
+    let mut parts: Vec<UidSet> = Vec::new();
+    let mut length = SET_LENGTH;
+    let mut ranges = Vec::new();
+    for (begin, end) in uids.ranges() {
+        let needs = begin.to_string().len() + end.to_string().len() + 2;
+        if length + needs > SET_LENGTH && !ranges.is_empty() {
+            parts.push(UidSet::of_ranges(ranges.drain(..)));
+            length = 0;
+        } else if ranges.is_empty() {
+            length = 0;
+        }
+        length += needs;
+        ranges.push((begin, end));
+    }
+    if !ranges.is_empty() {
+        parts.push(UidSet::of_ranges(ranges));
+    }
+    parts
+}
+
 fn sets(uids: impl Iterator<Item = u32>) -> Vec<UidSet> {
     let mut sets: Vec<UidSet> = Vec::new();
     let mut length = 0;
@@ -114,10 +159,12 @@ fn sets(uids: impl Iterator<Item = u32>) -> Vec<UidSet> {
 }
 
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     rows: Vec<Row>,
     flags: FlagTable,
     expunged: u32,
+    /// Messages that left before the question, if that was asked.
+    pub(super) vanished: Vec<(u32, u32)>,
 }
 
 impl Gathered {
@@ -134,6 +181,12 @@ impl Gathered {
                     self.expunged = self.expunged.saturating_add(count);
                 }
             }
+            Response::Vanished {
+                earlier: true,
+                uids,
+            } => self
+                .vanished
+                .extend(uids.iter().map(|r| (*r.start(), *r.end()))),
             _ => {}
         }
     }
@@ -160,7 +213,7 @@ impl Gathered {
     }
 
     /// One row per UID in ascending order; of two values the later one counts.
-    fn merge(&mut self) {
+    pub(super) fn merge(&mut self) {
         self.rows.sort_by_key(|row| row.uid);
         self.rows.dedup_by(|later, kept| {
             let same = later.uid == kept.uid;
@@ -173,7 +226,7 @@ impl Gathered {
         });
     }
 
-    fn into_listing(self) -> Listing {
+    pub(super) fn into_listing(self) -> Listing {
         let entry = |row: Row| {
             let flags = row.flags.unwrap_or(FlagSetId::UNKNOWN);
             Listed::new(row.uid, row.size.unwrap_or(0), flags, row.date)

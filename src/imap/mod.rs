@@ -8,6 +8,7 @@
 //! two answers: drop the session with it and connect again.
 
 mod capabilities;
+mod changes;
 mod command;
 mod date;
 mod error;
@@ -27,6 +28,7 @@ mod wire_filter;
 mod tests;
 
 pub use capabilities::Capabilities;
+pub use changes::Changes;
 pub use error::ImapError;
 pub use fetch::BodyEvent;
 pub use list::ListedMailbox;

@@ -36,12 +36,7 @@ impl Session {
         &mut self,
         wire_names: &[String],
     ) -> Result<Vec<Option<MailboxStatus>>, ImapError> {
-        // The parser reads no others: SIZE or MAILBOXID would end the session.
-        let items = if self.capabilities().condstore() {
-            " (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ)"
-        } else {
-            " (MESSAGES UIDNEXT UIDVALIDITY)"
-        };
+        let items = self.status_items();
         let mut all = Vec::with_capacity(wire_names.len());
         // Who is not to be sent two FETCHes at a time is not to be sent two of these.
         let at_once = if self.quirks().depth > 1 {
@@ -55,6 +50,15 @@ impl Session {
             all.append(&mut found);
         }
         Ok(all)
+    }
+
+    /// The parser reads no others: SIZE or MAILBOXID would end the session.
+    pub(super) fn status_items(&self) -> &'static str {
+        if self.capabilities().condstore() {
+            " (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ)"
+        } else {
+            " (MESSAGES UIDNEXT UIDVALIDITY)"
+        }
     }
 
     async fn status_batch(
@@ -111,6 +115,7 @@ impl Session {
     /// A refusal is [`ImapError::No`], or [`ImapError::MailboxGone`] where the server says
     /// so or lists it no more; no mailbox is open then.
     pub async fn examine(&mut self, wire: &str) -> Result<Examined, ImapError> {
+        self.was_opened = true;
         let condstore = if self.capabilities().condstore() {
             " (CONDSTORE)"
         } else {
@@ -157,7 +162,10 @@ impl Session {
     }
 }
 
-fn status_of(response: &Response<'_>, filter: &Filter) -> Option<(String, MailboxStatus)> {
+pub(super) fn status_of(
+    response: &Response<'_>,
+    filter: &Filter,
+) -> Option<(String, MailboxStatus)> {
     let Response::MailboxData(MailboxDatum::Status { mailbox, status }) = response else {
         return None;
     };

@@ -27,6 +27,10 @@ pub struct Session {
     quirks: Quirks,
     /// Body fetches sent and not ended, in order.
     pub(super) outstanding: VecDeque<Tag>,
+    /// A mailbox was opened, after which nothing is enabled any more.
+    pub(super) was_opened: bool,
+    /// Whether QRESYNC is enabled; `None` before it was tried.
+    pub(super) qresync: Option<bool>,
 }
 
 /// What the server said first.
@@ -76,6 +80,8 @@ impl Session {
             capabilities,
             quirks: Quirks::from_greeting(&greeting.words),
             outstanding: VecDeque::new(),
+            was_opened: false,
+            qresync: None,
         };
         session.identify().await?;
         Ok(session)

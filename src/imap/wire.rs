@@ -59,6 +59,11 @@ impl Wire {
         self.client.into_inner().into_inner()
     }
 
+    /// The last ESEARCH or ENABLED response as it came.
+    pub(super) fn take_aside(&mut self) -> Option<Vec<u8>> {
+        self.client.get_mut().take_aside()
+    }
+
     /// Whether the server has sent more than was asked for.
     pub(super) fn has_unread(&self) -> bool {
         self.client.get_ref().has_unread()

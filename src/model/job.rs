@@ -120,6 +120,16 @@ pub struct JobMailbox {
     pub uidvalidity: u32,
     /// Messages in the mailbox at EXAMINE.
     pub exists: u32,
+    /// UIDNEXT then; absent where the server has none, and in a job that was only planned. With
+    /// it a later run goes on from there without listing the mailbox again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uidnext: Option<u32>,
+    /// HIGHESTMODSEQ then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highestmodseq: Option<u64>,
+    /// When all flags were looked at, in Unix seconds, where there is no HIGHESTMODSEQ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags_at: Option<i64>,
     /// UIDs to fetch.
     pub fetch: UidSet,
     /// Bytes to fetch, by RFC822.SIZE.

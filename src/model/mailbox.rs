@@ -87,6 +87,9 @@ pub struct Checkpoint {
     /// How many of them a filter excluded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub excluded: u32,
+    /// When all flags were looked at, in Unix seconds, where no HIGHESTMODSEQ tells of changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags_at: Option<i64>,
     /// The selection it was made under; another selection makes it void.
     pub fingerprint: String,
 }
@@ -130,6 +133,7 @@ mod tests {
             messages: 9,
             highestmodseq: Some(99),
             excluded: 0,
+            flags_at: None,
             fingerprint: "f".into(),
         };
         let same = MailboxStatus {

@@ -68,7 +68,81 @@ impl UidSet {
     /// Whether a UID is in the set.
     #[must_use]
     pub fn contains(&self, uid: u32) -> bool {
-        self.ranges.iter().any(|&(a, b)| (a..=b).contains(&uid))
+        let at = self.ranges.partition_point(|&(_, end)| end < uid);
+        self.ranges.get(at).is_some_and(|&(begin, _)| begin <= uid)
+    }
+
+    /// The ranges in ascending order, first and last UID of each.
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.ranges.iter().copied()
+    }
+
+    /// The set of these ranges, which may come in any order, overlap, and be written backwards
+    /// (RFC 3501 §9, `seq-range`). UID 0 does not exist and is left out.
+    #[must_use]
+    pub fn of_ranges(ranges: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        let ordered = |(a, b): (u32, u32)| (a.min(b).max(1), a.max(b));
+        let mut ranges: Vec<(u32, u32)> = ranges.into_iter().map(ordered).collect();
+        ranges.retain(|&(_, end)| end > 0);
+        ranges.sort_unstable();
+        let mut set = Self::new();
+        for (begin, end) in ranges {
+            match set.ranges.last_mut() {
+                Some((_, last)) if begin <= last.saturating_add(1) => *last = end.max(*last),
+                _ => set.ranges.push((begin, end)),
+            }
+        }
+        set
+    }
+
+    /// The UIDs of either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self::of_ranges(self.ranges().chain(other.ranges()))
+    }
+
+    /// The UIDs of both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut theirs = other.ranges().peekable();
+        let mut both = Self::new();
+        for (begin, end) in self.ranges() {
+            while theirs.next_if(|&(_, last)| last < begin).is_some() {}
+            while let Some(&(first, last)) = theirs.peek().filter(|&&(first, _)| first <= end) {
+                both.ranges.push((first.max(begin), last.min(end)));
+                if last > end {
+                    break;
+                }
+                theirs.next();
+            }
+        }
+        both
+    }
+
+    /// The UIDs of this set that are not in the other.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut rest = Self::new();
+        let mut theirs = other.ranges().peekable();
+        for (mut begin, end) in self.ranges() {
+            while theirs.next_if(|&(_, last)| last < begin).is_some() {}
+            let mut open = true;
+            while let Some(&(first, last)) = theirs.peek().filter(|&&(first, _)| first <= end) {
+                if first > begin {
+                    rest.ranges.push((begin, first - 1));
+                }
+                if last >= end {
+                    open = false;
+                    break;
+                }
+                begin = last + 1;
+                theirs.next();
+            }
+            if open {
+                rest.ranges.push((begin, end));
+            }
+        }
+        rest
     }
 }
 
@@ -154,6 +228,22 @@ mod tests {
                 without.remove(uid);
                 prop_assert_eq!(without, uids.iter().copied().filter(|u| *u != uid).collect());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sets_are_joined_crossed_and_subtracted(
+            a in proptest::collection::btree_set(1u32..60, 0..40),
+            b in proptest::collection::btree_set(1u32..60, 0..40),
+            ranges in proptest::collection::vec((0u32..60, 0u32..60), 0..10),
+        ) {
+            let (x, y): (UidSet, UidSet) = (a.iter().copied().collect(), b.iter().copied().collect());
+            prop_assert_eq!(x.union(&y), a.union(&b).copied().collect());
+            prop_assert_eq!(x.intersection(&y), a.intersection(&b).copied().collect());
+            prop_assert_eq!(x.difference(&y), a.difference(&b).copied().collect());
+            let all = ranges.iter().flat_map(|&(a, b)| a.min(b)..=a.max(b)).filter(|n| *n > 0);
+            prop_assert_eq!(UidSet::of_ranges(ranges.iter().copied()), all.collect());
         }
     }
 

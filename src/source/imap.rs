@@ -51,11 +51,32 @@ impl ImapSource {
         Session::connect(&self.endpoint, &self.net, &self.credentials, Some(spool)).await
     }
 
-    /// Mailboxes that can be opened, with their state, as the server lists them.
+    /// Mailboxes that can be opened, with their state, in one round trip; `None` where the server
+    /// cannot do that.
     ///
     /// # Errors
-    /// LIST failed. A server without LSUB or STATUS is no error: subscriptions are then
-    /// unknown, and every mailbox is examined.
+    /// LIST failed.
+    pub async fn mailboxes_with_status(
+        &self,
+        session: &mut Session,
+    ) -> Result<Option<Vec<SeenMailbox>>, ImapError> {
+        let Some(listed) = session.list_with_status().await? else {
+            return Ok(None);
+        };
+        let seen = listed
+            .into_iter()
+            .filter(|(m, _)| m.selectable())
+            .map(|(m, status)| SeenMailbox {
+                status,
+                ..seen(&m, m.has("\\Subscribed"))
+            });
+        Ok(Some(seen.collect()))
+    }
+
+    /// Mailboxes that can be opened, as the server lists them, without their state.
+    ///
+    /// # Errors
+    /// LIST failed. A server without LSUB is no error: subscriptions are then unknown.
     pub async fn mailboxes(&self, session: &mut Session) -> Result<Vec<SeenMailbox>, ImapError> {
         let listed: Vec<ListedMailbox> = session
             .list()
@@ -68,17 +89,8 @@ impl ImapSource {
             Err(ImapError::No { .. } | ImapError::Bad { .. }) => Vec::new(),
             Err(e) => return Err(e),
         };
-        Ok(listed
-            .into_iter()
-            .map(|m| SeenMailbox {
-                name: decoded_name(&m.name(), m.separator),
-                special_use: m.special_use().map(str::to_owned),
-                subscribed: subscribed.contains(&m.wire),
-                separator: m.separator,
-                wire: m.wire,
-                status: None,
-            })
-            .collect())
+        let subscribed = |m: &ListedMailbox| subscribed.contains(&m.wire);
+        Ok(listed.iter().map(|m| seen(m, subscribed(m))).collect())
     }
 
     /// The state of mailboxes in the order given, as far as the server tells it.
@@ -94,6 +106,17 @@ impl ImapSource {
             Err(ImapError::No { .. } | ImapError::Bad { .. }) => Ok(vec![None; wires.len()]),
             other => other,
         }
+    }
+}
+
+fn seen(m: &ListedMailbox, subscribed: bool) -> SeenMailbox {
+    SeenMailbox {
+        name: decoded_name(&m.name(), m.separator),
+        special_use: m.special_use().map(str::to_owned),
+        subscribed,
+        separator: m.separator,
+        wire: m.wire.clone(),
+        status: None,
     }
 }
 

@@ -38,16 +38,18 @@ impl Writer {
     }
 
     /// Records a mailbox as it is seen now: a new one gets a number and a folder, a known one
-    /// keeps them. `known` are the mailboxes of the archive, and gets what is new.
+    /// keeps them. It is known by its number, or by its name where that is 0. `known` are the
+    /// mailboxes of the archive, and gets what is new.
     pub fn mailbox(
         &mut self,
         account: &Account,
         seen: Mailbox,
         known: &mut Vec<Mailbox>,
     ) -> Mailbox {
-        let found = known
-            .iter_mut()
-            .find(|m| m.account == account.id && m.wire == seen.wire);
+        let found = known.iter_mut().find(|m| match seen.id {
+            MailboxId(0) => m.account == account.id && m.wire == seen.wire,
+            id => m.id == id,
+        });
         if let Some(old) = found {
             let now = Mailbox {
                 id: old.id,
@@ -57,6 +59,9 @@ impl Writer {
                 ..seen
             };
             if *old != now {
+                if old.wire != now.wire {
+                    self.mail.rename(&now);
+                }
                 *old = now.clone();
                 self.record(Record::Mailbox(now.clone()));
             }

@@ -137,6 +137,11 @@ impl MailWriter {
         self.segments.register(account, mailbox, last);
     }
 
+    /// A mailbox goes by another name from now on; its folder stays.
+    pub fn rename(&mut self, mailbox: &Mailbox) {
+        self.segments.rename(mailbox);
+    }
+
     /// Takes a new content. A large one closes the open frames and gets its own; a full frame
     /// goes to the compressors. May wait for them.
     ///

@@ -104,6 +104,15 @@ impl Segments {
         self.places.insert(mailbox.id, place);
     }
 
+    /// A mailbox goes by another name from now on; its folder stays.
+    pub(super) fn rename(&mut self, mailbox: &Mailbox) {
+        if let Some(place) = self.places.get_mut(&mailbox.id) {
+            place.head.mailbox.clone_from(&mailbox.name);
+            place.head.wire.clone_from(&mailbox.wire);
+            place.head.separator = mailbox.separator;
+        }
+    }
+
     /// The head of a contents frame of this mailbox, its lengths still to be filled in.
     pub(super) fn head(&mut self, mailbox: MailboxId) -> Result<ContentsHead, WriteError> {
         Ok(self.place(mailbox)?.head.clone())

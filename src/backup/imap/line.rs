@@ -22,6 +22,8 @@ pub(super) struct Line<'a> {
     session: Option<Session>,
     quirks: Quirks,
     patience: Patience,
+    /// An answer of QRESYNC could not be read.
+    qresync_distrusted: bool,
 }
 
 /// What went wrong.
@@ -59,6 +61,7 @@ impl<'a> Line<'a> {
             session,
             quirks,
             patience,
+            qresync_distrusted: false,
         };
         let session = loop {
             match line.dial().await {
@@ -126,6 +129,16 @@ impl<'a> Line<'a> {
             }
             self.wait(error).await.map_err(Trouble::Server)?;
         }
+    }
+
+    /// Whether QRESYNC may be used where the server has it.
+    pub(super) const fn may_qresync(&self) -> bool {
+        !self.qresync_distrusted
+    }
+
+    /// QRESYNC is not used any more in this run.
+    pub(super) const fn distrust_qresync(&mut self) {
+        self.qresync_distrusted = true;
     }
 
     /// What is known of the server.

@@ -5,12 +5,22 @@
 //! finds out what became of messages that did not come. `line` is the session of all that needs
 //! only one.
 
+mod base;
+mod brake;
+mod changes;
+mod delta;
 mod enumerate;
 mod fetch;
+mod found;
+mod heal;
 mod line;
+mod list;
+mod look;
+mod missing;
 mod parts;
 mod plan;
 mod register;
+mod rename;
 mod settle;
 mod work;
 mod workers;
@@ -25,7 +35,8 @@ use crate::report::BackupReport;
 use crate::source::ImapSource;
 use crate::store::{Committed, Writer};
 
-use self::enumerate::{Enumeration, Outcome, enumerate};
+use self::enumerate::enumerate;
+use self::found::{Enumeration, Outcome};
 use self::line::Line;
 use self::settle::Closing;
 use self::work::Work;
@@ -42,6 +53,7 @@ pub(super) struct ImapSide<'a> {
     /// The mailboxes of the archive.
     known: Vec<Mailbox>,
     closing: Closing,
+    account: Option<Account>,
 }
 
 impl<'a> ImapSide<'a> {
@@ -55,6 +67,7 @@ impl<'a> ImapSide<'a> {
             found: Enumeration::default(),
             known: Vec::new(),
             closing: Closing::default(),
+            account: None,
         }
     }
 }
@@ -93,8 +106,9 @@ impl Side for ImapSide<'_> {
             self.source,
             &mut line,
             catalog,
+            account,
             &of_account,
-            &request.selection,
+            request,
             &**sink,
         );
         self.found = found.await?;
@@ -126,15 +140,18 @@ impl Side for ImapSide<'_> {
     }
 
     fn register(&mut self, writer: &mut Writer, account: &Account) {
+        self.account = Some(account.clone());
         register::register(writer, account, &mut self.found.mailboxes, &mut self.known);
     }
 
     fn job_mailboxes(&self) -> Vec<JobMailbox> {
-        register::job_mailboxes(&self.found.mailboxes)
+        register::job_mailboxes(&self.found.mailboxes, self.ground.request.plan_only)
     }
 
     fn record(&mut self, writer: &mut Writer) {
-        register::record_changes(writer, &self.found.mailboxes);
+        if let Some(account) = &self.account {
+            register::record_changes(writer, &self.found, account);
+        }
     }
 
     async fn fetch(&mut self, committer: &Committer) -> Ended {

@@ -93,7 +93,7 @@ async fn open_in_parts(
     Ok(opened)
 }
 
-const fn is_unreadable(error: &ImapError) -> bool {
+pub(super) const fn is_unreadable(error: &ImapError) -> bool {
     matches!(
         error,
         ImapError::Parse { .. } | ImapError::LiteralTooLarge { .. } | ImapError::AnswerTooLarge

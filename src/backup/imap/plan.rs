@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::model::{FlagSetId, Held, Listed, Listing, Selection, UidSet};
 
 /// The facts a plan is made from.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Facts<'a> {
     /// EXISTS of the EXAMINE that preceded the listing.
     pub(super) exists: u32,
@@ -17,6 +17,8 @@ pub(super) struct Facts<'a> {
     pub(super) listing: &'a Listing,
     /// What the archive holds under this UIDVALIDITY, ascending.
     pub(super) held: &'a [Held],
+    /// Held messages that are to be fetched again all the same.
+    pub(super) again: &'a UidSet,
     /// Messages whose loss a person accepted: they are not tried again.
     pub(super) accepted: &'a UidSet,
     /// Messages that could not be archived so far.
@@ -67,7 +69,10 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
             }
         }
         match held.next_if(|h| h.uid == message.uid) {
-            Some(known) if is_same(known, message, facts.uidvalidity) => {
+            Some(known)
+                if is_same(known, message, facts.uidvalidity)
+                    && !facts.again.contains(message.uid) =>
+            {
                 plan.held += 1;
                 if let Some(number) = facts.flag_numbers.get(&message.flags)
                     && *number != Some(known.flags)
@@ -174,6 +179,7 @@ mod tests {
             uidnext: Some(1000),
             listing: &listing,
             held,
+            again: &UidSet::new(),
             accepted: &UidSet::new(),
             skipped: &UidSet::new(),
             unreadable: 0,
@@ -259,6 +265,7 @@ mod tests {
             uidnext: None,
             listing: &listing,
             held: &[],
+            again: &none,
             accepted: &none,
             skipped: &skipped,
             unreadable,
@@ -317,6 +324,7 @@ mod tests {
             uidnext: None,
             listing: &listing,
             held: &held,
+            again: &UidSet::new(),
             accepted: &UidSet::new(),
             skipped: &UidSet::new(),
             unreadable: 0,
@@ -340,7 +348,7 @@ mod tests {
             let exists = u32::try_from(uids.len()).unwrap() + missing;
             let selection = Selection { max_size: Some(max), ..Selection::default() };
             let plan = plan(&Facts {
-                exists, uidvalidity: 9, uidnext: None, listing: &listing, held: &held, accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
+                exists, uidvalidity: 9, uidnext: None, listing: &listing, held: &held, again: &UidSet::new(), accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
                 flag_numbers: &HashMap::new(), selection: &selection,
             });
             let sum = u32::try_from(plan.fetch.len()).unwrap() + plan.held + plan.excluded + plan.left + plan.unlisted;

@@ -1,10 +1,12 @@
 //! From an enumeration to the archive: mailboxes get their numbers, and what needs no fetching
 //! is recorded.
 
-use super::enumerate::{Enumerated, Outcome};
+use super::found::{Enumerated, Enumeration, Outcome};
 use super::work::FetchMailbox;
-use crate::archive::format::{Departure, FlagChange, Record};
-use crate::model::{Account, JobMailbox, Mailbox, MailboxId, UidSet};
+use crate::archive::format::{Departure, Doubt, FlagChange, Record};
+use crate::model::{
+    Account, Checkpoint, Evidence, JobMailbox, Mailbox, MailboxId, Placement, RemoteId, UidSet,
+};
 use crate::source::SeenMailbox;
 use crate::store::Writer;
 
@@ -15,17 +17,21 @@ pub(super) fn register(
     enumerated: &mut [Enumerated],
     known: &mut Vec<Mailbox>,
 ) {
-    for e in enumerated {
+    // A mailbox that was renamed leaves its name to another one.
+    let (renamed, others): (Vec<_>, Vec<_>) = enumerated
+        .iter_mut()
+        .partition(|e| e.renamed_from.is_some());
+    for e in renamed.into_iter().chain(others) {
         let uidvalidity = match &e.outcome {
             Outcome::Failed { vanished: true, .. } => continue,
             Outcome::Planned(planned) => planned.status.uidvalidity,
             _ => e.seen.status.and_then(|s| s.uidvalidity),
         };
-        e.id = Some(
-            writer
-                .mailbox(account, as_mailbox(&e.seen, account, uidvalidity), known)
-                .id,
-        );
+        let mailbox = Mailbox {
+            id: e.id.unwrap_or(MailboxId(0)),
+            ..as_mailbox(&e.seen, account, uidvalidity)
+        };
+        e.id = Some(writer.mailbox(account, mailbox, known).id);
     }
 }
 
@@ -44,7 +50,9 @@ fn as_mailbox(seen: &SeenMailbox, account: &Account, uidvalidity: Option<u32>) -
 }
 
 /// What a job says of each mailbox in which something is to be fetched.
-pub(super) fn job_mailboxes(enumerated: &[Enumerated]) -> Vec<JobMailbox> {
+///
+/// Of a job that is only planned no later run goes on: what else had changed is not recorded.
+pub(super) fn job_mailboxes(enumerated: &[Enumerated], plan_only: bool) -> Vec<JobMailbox> {
     enumerated
         .iter()
         .filter_map(|e| match &e.outcome {
@@ -52,9 +60,15 @@ pub(super) fn job_mailboxes(enumerated: &[Enumerated]) -> Vec<JobMailbox> {
                 mailbox: e.id?,
                 uidvalidity: p.uidvalidity,
                 exists: p.exists,
+                uidnext: p
+                    .status
+                    .uidnext
+                    .filter(|_| !plan_only && p.doubtful.is_empty()),
+                highestmodseq: p.status.highestmodseq,
+                flags_at: p.flags_at,
                 fetch: p.plan.fetch.iter().map(|m| m.uid).collect::<UidSet>(),
                 bytes: p.plan.bytes,
-                held: p.plan.held,
+                held: p.plan.held + u32::try_from(p.healed.len()).unwrap_or(u32::MAX),
                 excluded: p.plan.excluded,
                 messages: 0,
                 came_before: 0,
@@ -64,9 +78,30 @@ pub(super) fn job_mailboxes(enumerated: &[Enumerated]) -> Vec<JobMailbox> {
         .collect()
 }
 
-/// Flags that changed and messages that left need no fetching.
-pub(super) fn record_changes(writer: &mut Writer, enumerated: &[Enumerated]) {
-    for e in enumerated {
+/// What needs no fetching: flags that changed, messages that left, and messages that are held
+/// under another remote id.
+pub(super) fn record_changes(writer: &mut Writer, found: &Enumeration, account: &Account) {
+    for departure in &found.departed {
+        writer.record(Record::Gone(departure.clone()));
+        // If the mailbox comes back, nothing is to be taken for unchanged.
+        writer.record(Record::Checkpoint(Checkpoint {
+            mailbox: departure.mailbox,
+            uidvalidity: departure.uidvalidity,
+            uidnext: 1,
+            messages: 0,
+            highestmodseq: None,
+            excluded: 0,
+            flags_at: None,
+            fingerprint: String::new(),
+        }));
+    }
+    if let Some(missing) = &found.doubts {
+        writer.record(Record::Doubt(Doubt {
+            account: account.id,
+            missing: missing.clone(),
+        }));
+    }
+    for e in &found.mailboxes {
         let (Outcome::Planned(planned), Some(mailbox)) = (&e.outcome, e.id) else {
             continue;
         };
@@ -81,6 +116,24 @@ pub(super) fn record_changes(writer: &mut Writer, enumerated: &[Enumerated]) {
                 };
                 writer.record(Record::Flags(change));
             }
+        }
+        for (message, content) in &planned.healed {
+            writer.record(Record::Place(Placement {
+                content: *content,
+                mailbox,
+                remote: RemoteId::Imap {
+                    uidvalidity,
+                    uid: message.uid,
+                },
+                flags: planned
+                    .flags
+                    .get(message.flags)
+                    .cloned()
+                    .unwrap_or_default(),
+                date: message.date(),
+                size: message.size,
+                evidence: Evidence::Healed,
+            }));
         }
         if !planned.plan.gone.is_empty() {
             let uids = planned.plan.gone.clone();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::enumerate::{Enumerated, Enumeration, Outcome, Planned};
+use super::found::{Enumerated, Enumeration, Outcome, Planned};
 use super::work::Failure;
 use super::workers::Stage;
 use crate::archive::format::Record;
 use crate::backup::Request;
 use crate::backup::side::{Ground, describe};
 use crate::backup::stop::Stop;
+use crate::clock;
 use crate::event::Event;
 use crate::imap::{ImapError, Session};
 use crate::model::{Checkpoint, MailboxId, RemoteId, Skip, Tally, UidSet};
@@ -27,10 +28,17 @@ pub(super) struct Closing {
 
 /// A report with the numbers of the plan, before anything is fetched.
 pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupReport {
+    let now = request.open.clock.now_unix();
     let mut mailboxes = Vec::new();
-    let mut warnings = Vec::new();
+    let mut notes = Vec::new();
     for e in &found.mailboxes {
         let mut mailbox = MailboxReport::new(&e.seen.name);
+        if let Some(before) = &e.renamed_from {
+            notes.push(format!(
+                "`{}` is what was `{before}`: its mail is held already",
+                e.seen.name
+            ));
+        }
         match &e.outcome {
             Outcome::Unchanged { checkpoint } => {
                 mailbox.unchanged = true;
@@ -41,11 +49,15 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
             Outcome::Planned(p) => {
                 mailbox.tally = Tally {
                     exists: p.exists,
+                    linked: healed(p),
                     held: p.plan.held,
                     excluded: p.plan.excluded,
                     left: p.plan.left,
                     ..Tally::default()
                 };
+                mailbox.doubtful = u32::try_from(p.doubtful.len()).unwrap_or(u32::MAX);
+                mailbox.flags_as_of = p.flags_at.filter(|at| *at < now - 3600).map(clock::rfc3339);
+                notes.extend(notes_on(e, p));
             }
             Outcome::Failed { vanished: true, .. } => {}
             Outcome::Failed { exists, reason, .. } => {
@@ -56,20 +68,44 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
         }
         mailboxes.push(mailbox);
     }
-    if found.doubtful {
-        warnings.push(format!(
-            "the server no longer lists {} mailboxes that hold mail in the archive; that is not believed at once",
-            found.unlisted.len()
-        ));
-    }
-    if found.mailboxes.is_empty() {
-        warnings
-            .push("the server lists no mailbox at all; that is recorded, not believed".to_owned());
-    }
     let mut report = BackupReport::planned(&request.account, mailboxes);
     report.unlisted.clone_from(&found.unlisted);
-    report.warnings = warnings;
+    report.warnings.clone_from(&found.warnings);
+    let old = report
+        .mailboxes
+        .iter()
+        .filter_map(|m| m.flags_as_of.clone());
+    if let Some(oldest) = old.min() {
+        notes.push(format!(
+            "the server does not tell which flags changed; some were last looked at on {oldest} (--flags always looks every time)"
+        ));
+    }
+    report.notes = notes;
     report
+}
+
+/// Messages that were recognised and need no fetching.
+fn healed(planned: &Planned) -> u32 {
+    u32::try_from(planned.healed.len()).unwrap_or(u32::MAX)
+}
+
+/// What a person may want to know of how a mailbox was looked at.
+fn notes_on(e: &Enumerated, planned: &Planned) -> Vec<String> {
+    let name = &e.seen.name;
+    let mut notes = Vec::new();
+    let recognised = planned.healed.len();
+    if recognised > 0 {
+        notes.push(format!(
+            "`{name}`: {recognised} messages have other numbers on the server than before; they were recognised by \
+             size, date and header, and are proven by their bytes over the next nights"
+        ));
+    }
+    if planned.goes_on {
+        notes.push(format!(
+            "`{name}`: went on where the last run stopped, without listing it again"
+        ));
+    }
+    notes
 }
 
 /// Finds out what became of messages that did not come, and records skips and checkpoints.
@@ -232,7 +268,8 @@ fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
         // A message that has left may be back, if the server was mistaken. A checkpoint that
         // counts it would leave the mailbox alone for ever.
         let left = planned.plan.left > 0 || closing.left.contains_key(&mailbox);
-        let complete = !left && !closing.skipped.contains_key(&mailbox);
+        let complete =
+            !left && !closing.skipped.contains_key(&mailbox) && planned.doubtful.is_empty();
         if complete && work.batches_left() == 0 && !stop.is_requested() {
             records.extend(checkpoint(request, planned, mailbox).map(Record::Checkpoint));
         }
@@ -253,6 +290,7 @@ fn checkpoint(request: &Request, planned: &Planned, mailbox: MailboxId) -> Optio
         messages: planned.exists,
         highestmodseq: planned.status.highestmodseq,
         excluded: planned.plan.excluded,
+        flags_at: planned.flags_at,
         fingerprint: request.selection.fingerprint(),
     };
     // Recorded only when it changed or settles skips, so that a quiet run adds nothing.
@@ -273,6 +311,9 @@ pub(super) fn tally(
         let (stored, linked) = committed.mailboxes.get(id).copied().unwrap_or_default();
         mailbox.tally.stored = stored;
         mailbox.tally.linked = linked;
+        if let Outcome::Planned(planned) = &e.outcome {
+            mailbox.tally.linked += healed(planned);
+        }
         mailbox.tally.left += closing.left.get(id).copied().unwrap_or(0);
         let Outcome::Planned(planned) = &e.outcome else {
             continue;

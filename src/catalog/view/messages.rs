@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::{PlacementRow, SHOWN, present, remote, stored};
 use crate::catalog::{Catalog, CatalogError};
-use crate::model::{ContentId, Evidence, Flags, Held, InternalDate, MailboxId};
+use crate::model::{ContentId, Evidence, Flags, InternalDate, MailboxId};
 
 pub(super) const PLACEMENT_COLUMNS: &str = concat!(
     "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, NOT ",
@@ -16,39 +16,6 @@ pub(super) const PLACEMENT_COLUMNS: &str = concat!(
 const PRESENT: &str = present!();
 
 impl Catalog {
-    /// Hands the placements of one UIDVALIDITY to `each`, in UID order. Gone are those that left;
-    /// whether the epoch is the newest makes no difference here.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn held(
-        &self,
-        mailbox: MailboxId,
-        uidvalidity: u32,
-        mut each: impl FnMut(Held),
-    ) -> Result<(), CatalogError> {
-        let mut query = || -> rusqlite::Result<()> {
-            let mut statement = self.db.prepare_cached(
-                "SELECT p.uid, p.flags, p.size, p.date, p.gone, c.damaged IS NOT NULL
-                 FROM placements p JOIN contents c ON c.no = p.content
-                 WHERE p.mailbox = ?1 AND p.uidvalidity = ?2 AND p.uidl = '' ORDER BY p.uid",
-            )?;
-            let mut rows = statement.query((mailbox.0, uidvalidity))?;
-            while let Some(row) = rows.next()? {
-                each(Held {
-                    uid: row.get(0)?,
-                    flags: row.get(1)?,
-                    size: row.get(2)?,
-                    date: row.get(3)?,
-                    gone: row.get::<_, i64>(4)? != 0,
-                    damaged: row.get(5)?,
-                });
-            }
-            Ok(())
-        };
-        query().map_err(|e| self.error(e))
-    }
-
     /// The catalog's number of a flag set; `None` when no placement ever had it.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 mod as_of;
 mod contents;
+mod epochs;
+mod known;
 mod life;
 mod lives_at;
 mod mailboxes;
@@ -18,6 +20,7 @@ use crate::model::{
 };
 
 pub use as_of::{AsOf, Moment};
+pub use epochs::{HealedRow, PoolRow};
 pub use life::{Happened, LifeEvent};
 pub use lives_at::{Candidate, NOW, Within};
 

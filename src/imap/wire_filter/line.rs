@@ -54,6 +54,15 @@ impl Kind {
     }
 }
 
+/// Whether a line is for us to read and not for the parser.
+pub(super) fn is_aside(line: &[u8]) -> bool {
+    let mut words = line.split(|b| b.is_ascii_whitespace());
+    words.next() == Some(b"*")
+        && words
+            .next()
+            .is_some_and(|word| is(word, &["ESEARCH", "ENABLED"]))
+}
+
 fn is(word: &[u8], names: &[&str]) -> bool {
     names
         .iter()

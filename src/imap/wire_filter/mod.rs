@@ -75,6 +75,7 @@ pub(super) struct WireFilter<T> {
     response: Response,
     status_line: Vec<u8>,
     first_line: Vec<u8>,
+    aside: Option<Vec<u8>>,
 }
 
 enum State {
@@ -128,6 +129,7 @@ impl<T> WireFilter<T> {
             response: Response::new(),
             status_line: Vec::new(),
             first_line: Vec::new(),
+            aside: None,
         }
     }
 
@@ -149,6 +151,12 @@ impl<T> WireFilter<T> {
     /// How the last response began, up to a kibibyte.
     pub(super) fn first_line(&self) -> &[u8] {
         &self.first_line
+    }
+
+    /// The last response of those the parser cannot read or would mistake, as it came: ESEARCH
+    /// (RFC 4731) and ENABLED (RFC 5161), which it takes for capabilities.
+    pub(super) fn take_aside(&mut self) -> Option<Vec<u8>> {
+        self.aside.take()
     }
 
     /// Whether the last response held a literal. If not, its strings were quoted, and the
@@ -227,6 +235,9 @@ impl<T> WireFilter<T> {
             Announced::Malformed { text } => return Err(self.too_large(text)),
         }
         if self.response.kind == Kind::Unknown {
+            if line::is_aside(&line) {
+                self.aside = Some(line.clone());
+            }
             line.clear();
         }
         // The spent buffer gathers the next line.

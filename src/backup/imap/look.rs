@@ -1,0 +1,298 @@
+//! Looking at one mailbox: not at all, at what changed, or at all of it.
+
+use std::collections::HashMap;
+
+use super::base::Eye;
+use super::changes::NotEnough;
+use super::found::{Outcome, Planned};
+use super::heal::Pool;
+use super::line::{Line, Trouble};
+use super::parts::{Opened, is_unreadable, open};
+use super::plan::{Facts, Plan, plan};
+use crate::backup::BackupError;
+use crate::backup::side::describe;
+use crate::catalog::{Catalog, CatalogError};
+use crate::header;
+use crate::imap::{Examined, ImapError};
+use crate::model::{Checkpoint, FlagSetId, FlagTable, Listing, Mailbox, MailboxStatus, UidSet};
+use crate::source::SeenMailbox;
+
+/// Messages of which the headers are asked for at once.
+const HEADERS_AT_ONCE: usize = 2000;
+
+/// What a look at a mailbox needs.
+pub(super) struct Look<'a, 'b> {
+    pub(super) line: &'a mut Line<'b>,
+    pub(super) catalog: &'a Catalog,
+    pub(super) eye: &'a Eye<'a>,
+    /// The mailbox as the archive knows it, if it does.
+    pub(super) known: Option<&'a Mailbox>,
+    /// Known mailboxes that the server lists no more: a new one may hold their messages.
+    pub(super) lost: &'a [Mailbox],
+}
+
+impl Look<'_, '_> {
+    /// Looks, and plans.
+    ///
+    /// # Errors
+    /// The connection or the catalog. A mailbox that cannot be opened is no error but an
+    /// [`Outcome::Failed`].
+    pub(super) async fn look(mut self, seen: &SeenMailbox) -> Result<Outcome, BackupError> {
+        let mut previous = None;
+        if let Some(known) = self.known {
+            if let Some(status) = &seen.status
+                && let Some(checkpoint) = self.eye.unchanged(self.catalog, known.id, status)?
+            {
+                return Ok(Outcome::Unchanged { checkpoint });
+            }
+            previous = self.catalog.checkpoint(known.id)?;
+            let base = self.eye.base(self.catalog, known.id, previous.as_ref())?;
+            // Twice at most: somebody may have deleted a message in between.
+            for _ in 0..2 {
+                let Some(base) = &base else { break };
+                match self.changes(known, base, seen, previous.as_ref()).await {
+                    Ok(planned) => return Ok(Outcome::Planned(Box::new(planned))),
+                    Err(NotEnough::Distrusted) => {}
+                    Err(NotEnough::Catalog(error)) => return Err(error.into()),
+                    Err(NotEnough::Trouble(Trouble::Server(error))) => {
+                        return Err(BackupError::List(error.into()));
+                    }
+                    Err(NotEnough::Trouble(Trouble::Answer(error))) => {
+                        tracing::debug!(error = describe(&error), "cannot ask for changes");
+                        if is_unreadable(&error) {
+                            self.line.distrust_qresync();
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        self.whole(seen, previous).await
+    }
+
+    /// Lists a mailbox and plans it.
+    async fn whole(
+        &mut self,
+        seen: &SeenMailbox,
+        previous: Option<Checkpoint>,
+    ) -> Result<Outcome, BackupError> {
+        let (catalog, eye) = (self.catalog, self.eye);
+        // Twice at most: a listing that lacks messages the server counts is asked for once more.
+        for last_try in [false, true] {
+            let Opened {
+                mut examined,
+                listing,
+                unreadable,
+            } = match open(self.line, &seen.wire).await {
+                Ok(opened) => opened,
+                Err(Trouble::Answer(error)) => return Ok(failed(&error, seen)),
+                Err(Trouble::Server(error)) => return Err(BackupError::List(error.into())),
+            };
+            if examined.uidnext.is_none() {
+                // QUIRK(Courier): nothing tells which messages came after EXAMINE, so they count.
+                examined.exists = examined
+                    .exists
+                    .max(u32::try_from(listing.messages.len()).unwrap_or(u32::MAX));
+            }
+            let v = examined.uidvalidity.unwrap_or(0);
+            let mut held = Vec::new();
+            let mut accepted = UidSet::new();
+            let mut skipped = UidSet::new();
+            let mut open_skips = false;
+            let mut again = UidSet::new();
+            if let Some(known) = self.known {
+                catalog.held(known.id, v, |row| held.push(row))?;
+                accepted = catalog.skipped_uids(known.id, v, true)?;
+                skipped = catalog.skipped_uids(known.id, v, false)?;
+                open_skips = catalog.open_skips(known.id)? > 0;
+                again = eye.prove.get(&(known.id, v)).cloned().unwrap_or_default();
+            }
+            let flag_numbers = self.flag_numbers(&listing)?;
+            let known_to_lack = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
+            let plan = plan(&Facts {
+                exists: examined.exists,
+                uidvalidity: v,
+                uidnext: examined.uidnext,
+                listing: &listing,
+                held: &held,
+                again: &again,
+                accepted: &accepted,
+                skipped: &skipped,
+                unreadable: known_to_lack,
+                flag_numbers: &flag_numbers,
+                selection: eye.selection,
+            });
+            if (plan.unlisted <= known_to_lack && plan.left == 0) || last_try {
+                let mut planned = planned(plan, &examined, v, listing.flags);
+                planned.unreadable = unreadable;
+                planned.open_skips = open_skips;
+                planned.flags_at = flags_at(&examined, previous.as_ref(), eye.now);
+                planned.previous = previous;
+                self.recognise(seen, &mut planned).await?;
+                return Ok(Outcome::Planned(Box::new(planned)));
+            }
+        }
+        let exists = seen.status.and_then(|s| s.messages).unwrap_or(0);
+        Ok(Outcome::Failed {
+            exists,
+            reason: "the listing does not add up".to_owned(),
+            vanished: false,
+        })
+    }
+
+    /// Takes what is held under another UIDVALIDITY, or came from a mailbox that is there no
+    /// more, out of what is to be fetched.
+    async fn recognise(
+        &mut self,
+        seen: &SeenMailbox,
+        planned: &mut Planned,
+    ) -> Result<(), BackupError> {
+        let pool = self.pool(planned)?;
+        let nominated = pool.nominate(&planned.plan.fetch);
+        if nominated.is_empty() {
+            return Ok(());
+        }
+        let nominated: Vec<u32> = nominated.iter().collect();
+        let mut heads = HashMap::new();
+        for part in nominated.chunks(HEADERS_AT_ONCE) {
+            let part: UidSet = part.iter().copied().collect();
+            match headers_of(self.line, &seen.wire, planned.uidvalidity, &part).await {
+                Ok(found) => heads.extend(found),
+                // What is not recognised is downloaded, which costs time and loses nothing.
+                Err(Trouble::Answer(error)) => {
+                    tracing::debug!(error = describe(&error), "no headers");
+                    break;
+                }
+                Err(Trouble::Server(error)) => return Err(BackupError::List(error.into())),
+            }
+        }
+        for (message, content) in pool.recognise(&planned.plan.fetch, &heads) {
+            if let Some(content) = self.catalog.content_id(content)? {
+                planned.healed.push((message, content));
+            }
+        }
+        let healed: UidSet = planned.healed.iter().map(|(m, _)| m.uid).collect();
+        planned.plan.fetch.retain(|m| !healed.contains(m.uid));
+        planned.plan.bytes = planned.plan.fetch.iter().map(|m| u64::from(m.size)).sum();
+        Ok(())
+    }
+
+    fn pool(&self, planned: &Planned) -> Result<Pool, CatalogError> {
+        let mut rows = Vec::new();
+        match self.known {
+            Some(known) => {
+                // A checkpoint of this epoch says that it is held: what is new is new mail.
+                let complete = planned
+                    .previous
+                    .as_ref()
+                    .is_some_and(|c| c.uidvalidity == planned.uidvalidity);
+                let before = known.uidvalidity.unwrap_or(0);
+                if before != planned.uidvalidity && !complete {
+                    rows = self.catalog.pool(known.id, before)?;
+                }
+            }
+            None => {
+                for lost in self.lost {
+                    let epoch = lost.uidvalidity.unwrap_or(0);
+                    rows.append(&mut self.catalog.pool(lost.id, epoch)?);
+                }
+            }
+        }
+        Ok(Pool::new(rows))
+    }
+
+    /// The catalog's number of each flag set of a listing.
+    pub(super) fn flag_numbers(
+        &self,
+        listing: &Listing,
+    ) -> Result<HashMap<FlagSetId, Option<i64>>, CatalogError> {
+        let mut numbers = HashMap::new();
+        for message in &listing.messages {
+            if let Some(flags) = listing.flags.get(message.flags)
+                && !numbers.contains_key(&message.flags)
+            {
+                numbers.insert(message.flags, self.catalog.flag_set(flags)?);
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+/// The digests of headers, by UID.
+pub(super) async fn headers_of(
+    line: &mut Line<'_>,
+    wire: &str,
+    uidvalidity: u32,
+    uids: &UidSet,
+) -> Result<HashMap<u32, u128>, Trouble> {
+    line.run(async |session| {
+        let mut heads = HashMap::new();
+        if session.examine(wire).await?.uidvalidity.unwrap_or(0) != uidvalidity {
+            return Ok(heads);
+        }
+        let each = |uid: u32, header: &[u8]| {
+            let digest = header::digest(header);
+            heads.extend(
+                digest
+                    .as_deref()
+                    .and_then(header::digest_number)
+                    .map(|head| (uid, head)),
+            );
+        };
+        session.header_fields(uids, each).await?;
+        Ok(heads)
+    })
+    .await
+}
+
+/// When the flags were looked at, where a checkpoint has to say so. By the day: a run on the same
+/// day leaves the checkpoint as it is.
+fn flags_at(examined: &Examined, previous: Option<&Checkpoint>, now: i64) -> Option<i64> {
+    if examined.highestmodseq.is_some() {
+        return None;
+    }
+    let before = previous.and_then(|c| c.flags_at);
+    Some(
+        before
+            .filter(|at| (0..86_400).contains(&(now - at)))
+            .unwrap_or(now),
+    )
+}
+
+pub(super) fn planned(
+    plan: Plan,
+    examined: &Examined,
+    uidvalidity: u32,
+    flags: FlagTable,
+) -> Planned {
+    Planned {
+        plan,
+        healed: Vec::new(),
+        doubtful: UidSet::new(),
+        exists: examined.exists,
+        uidvalidity,
+        status: MailboxStatus {
+            uidvalidity: examined.uidvalidity,
+            uidnext: examined.uidnext,
+            messages: Some(examined.exists),
+            highestmodseq: examined.highestmodseq,
+        },
+        flags_at: None,
+        flags,
+        unreadable: Vec::new(),
+        previous: None,
+        open_skips: false,
+        goes_on: false,
+    }
+}
+
+/// One mailbox never blocks the others, whatever the server says of it.
+fn failed(error: &ImapError, seen: &SeenMailbox) -> Outcome {
+    let exists = seen.status.and_then(|s| s.messages).unwrap_or(0);
+    let vanished = matches!(error, ImapError::MailboxGone { .. });
+    Outcome::Failed {
+        exists,
+        reason: describe(error),
+        vanished,
+    }
+}

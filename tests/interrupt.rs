@@ -105,6 +105,45 @@ fn stopped_by(signal: &str, exit: i32) {
     });
 }
 
+/// Stops a run in the middle, changes the server, and goes on: no mailbox is listed again, and
+/// the archive is what the server is.
+#[test]
+fn what_changed_while_a_job_lay_still_is_found_without_listing_again() {
+    let (dovecot, mailstow) = (filled(), mailstow());
+    let (url, archive) = (dovecot.url(ALICE), mailstow.archive());
+    let to = archive.to_str().unwrap();
+    let mut running = mailstow.start(&[&["backup", &url, "--to", to], SLOWLY].concat());
+    assert!(running.wait_for("committed").is_some());
+    running.signal("KILL");
+    running.finish();
+    let held = archive_state(&archive).placed.len() as u64;
+    assert!((15..200).contains(&held), "{held} of 200 messages");
+
+    let mut imap = dovecot.connect(ALICE);
+    imap.select("INBOX");
+    // Held ones and, from the end, ones that were never fetched.
+    imap.expunge("3,98");
+    imap.store("5,97", "+FLAGS", &["\\Flagged"]);
+    let new = Mail {
+        bytes: b"Subject: new\r\n\r\nx\r\n",
+        flags: &[],
+        received: None,
+    };
+    imap.append_all("INBOX", &[new]);
+    let report = mailstow.report(&url, &archive, 0, &[]);
+    let notes = report["notes"].as_array().unwrap();
+    let goes_on =
+        |note: &&serde_json::Value| note.as_str().unwrap().contains("without listing it again");
+    assert_eq!(notes.iter().filter(goes_on).count(), 2, "{notes:?}");
+    let total = numbers(&report, "total");
+    assert_eq!((total.exists, total.held), (199, held - 1));
+    assert_eq!(assert_same(&dovecot, ALICE, &archive, ACCOUNT), 199);
+    assert_sound(&archive);
+    assert_adds_a_run_record_only(&archive, || {
+        mailstow.backup(&url, &archive, &[]).expect(0);
+    });
+}
+
 #[test]
 fn ctrl_c_commits_what_is_there_and_resume_goes_on() {
     stopped_by("INT", 130);

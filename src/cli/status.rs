@@ -83,8 +83,16 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
             when(last),
             when(complete)
         ));
+        let doubts = catalog.doubts(account.id).map_err(StoreError::from)?;
+        let doubtful: u64 = doubts.iter().map(|d| d.uids.len()).sum();
+        if doubtful > 0 {
+            lines.push(format!(
+                "the last run did not find {} on the server; if the next one does not either, they count as gone",
+                count(doubtful, "message")
+            ));
+        }
         let age = complete.and_then(|r| age(r, now));
-        let mut value = json!({"name": account.name, "mailboxes": values, "last_run": last, "last_complete": complete, "age": age});
+        let mut value = json!({"name": account.name, "mailboxes": values, "last_run": last, "last_complete": complete, "age": age, "doubtful": doubtful});
         if let (Some(most), Some(object)) = (args.max_age, value.as_object_mut()) {
             let too_old = age.is_none_or(|age| age > most);
             object.insert("too_old".to_owned(), too_old.into());

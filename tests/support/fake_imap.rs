@@ -5,19 +5,28 @@
 //! each command before it is answered. Everything the client said is in the log, and a server
 //! that was asked for a change fails its test when it is dropped.
 
+mod bulk;
+mod changes;
+pub mod changes_of_mind;
 pub mod command;
 mod fetch;
+mod headers;
+mod history;
+mod mailboxes;
+pub mod mirror;
 mod serve;
 pub mod trial;
 mod world;
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+pub use self::changes::Lies;
 pub use self::command::Command;
+pub use self::history::History;
 pub use self::world::{Announce, Delivery, FakeMailbox, Listing, Message, Refuse, Status, World};
 
 /// What a hook makes of a command.
@@ -67,6 +76,8 @@ pub(in crate::support::fake_imap) struct Shared {
     commands: Mutex<Vec<Command>>,
     /// Bodies that went out whole.
     sent: Mutex<Vec<Remote>>,
+    /// Bytes that went out.
+    bytes: AtomicU64,
     connections: AtomicUsize,
     open: AtomicUsize,
     /// Whether a client was caught with two commands under way.
@@ -88,6 +99,7 @@ impl FakeImap {
             hook: Mutex::new(None),
             commands: Mutex::default(),
             sent: Mutex::default(),
+            bytes: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             caught: AtomicBool::new(false),
@@ -139,6 +151,32 @@ impl FakeImap {
         self.assert_only_looked();
         lock(&self.shared.commands).clear();
         lock(&self.shared.sent).clear();
+        self.shared.bytes.store(0, Ordering::SeqCst);
+    }
+
+    /// Bytes sent since the last [`Self::forget`].
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::SeqCst)
+    }
+
+    /// Round trips after sign-in, LOGOUT included: commands that came one after another without
+    /// waiting cost one together.
+    pub fn round_trips(&self) -> usize {
+        const BEFORE: [&str; 4] = ["CAPABILITY", "STARTTLS", "LOGIN", "AUTHENTICATE"];
+        let commands = self.commands();
+        let after = commands.iter().filter(|c| {
+            let sign_in = commands.iter().filter(|s| s.connection == c.connection);
+            let sign_in = sign_in.filter(|s| BEFORE[2..].contains(&s.name.as_str()));
+            !BEFORE.contains(&c.name.as_str()) || sign_in.map(|s| s.number).max() < Some(c.number)
+        });
+        after
+            .filter(|c| !c.pipelined && !BEFORE[2..].contains(&c.name.as_str()))
+            .count()
+    }
+
+    /// How often each header was asked for.
+    pub fn asked_headers(&self) -> BTreeMap<Remote, usize> {
+        self.resolved(Command::wants_headers)
     }
 
     /// Every command so far, in the order they were read.
@@ -158,9 +196,13 @@ impl FakeImap {
 
     /// How often each body was asked for, with sets resolved against what is held now.
     pub fn asked(&self) -> BTreeMap<Remote, usize> {
+        self.resolved(Command::wants_bodies)
+    }
+
+    fn resolved(&self, wanted: fn(&Command) -> bool) -> BTreeMap<Remote, usize> {
         let world = self.world();
         let mut asked = BTreeMap::new();
-        for command in self.commands().iter().filter(|c| c.wants_bodies()) {
+        for command in self.commands().iter().filter(|c| wanted(c)) {
             let wire = command.selected.clone().unwrap_or_default();
             let uids = world
                 .mailbox(&wire)

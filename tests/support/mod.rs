@@ -19,6 +19,7 @@
 
 pub mod archive_state;
 pub mod compare;
+pub mod dice;
 pub mod disk;
 pub mod dovecot;
 pub mod fake_imap;

@@ -18,12 +18,25 @@ pub struct Command {
     pub line: String,
     /// The wire name of the open mailbox.
     pub selected: Option<String>,
+    /// It was there before the answer to the one before was complete, so that it cost no round
+    /// trip.
+    pub pipelined: bool,
 }
 
 impl Command {
     /// Whether it asks for message bodies.
     pub fn wants_bodies(&self) -> bool {
-        self.name == "UID FETCH" && self.line.contains("BODY")
+        self.name == "UID FETCH" && self.line.contains("BODY") && !self.wants_headers()
+    }
+
+    /// Whether it asks for headers.
+    pub fn wants_headers(&self) -> bool {
+        self.name == "UID FETCH" && self.line.contains("BODY.PEEK[HEADER")
+    }
+
+    /// Whether it asks for what changed since some mod-sequence.
+    pub fn wants_changes(&self) -> bool {
+        self.name == "UID FETCH" && self.line.contains("CHANGEDSINCE")
     }
 
     /// Whether it asks for a listing.
@@ -33,7 +46,7 @@ impl Command {
 
     /// Whether it can change nothing at all.
     pub fn only_looks(&self) -> bool {
-        const HARMLESS: [&str; 11] = [
+        const HARMLESS: [&str; 13] = [
             "CAPABILITY",
             "ID",
             "NOOP",
@@ -45,6 +58,8 @@ impl Command {
             "LSUB",
             "STATUS",
             "EXAMINE",
+            "ENABLE",
+            "UID SEARCH",
         ];
         let items = self.args.get(1).map_or("", String::as_str);
         let peeks = !items.contains("BODY[")
@@ -100,6 +115,7 @@ pub fn read(stream: &mut impl BufRead, mut answer: impl Write) -> io::Result<Opt
         args: args.collect(),
         line,
         selected: None,
+        pipelined: false,
     }))
 }
 

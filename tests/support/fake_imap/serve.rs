@@ -2,12 +2,12 @@
 
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::command::{self, Command};
-use super::world::{Announce, FakeMailbox, Refuse, Status, World};
-use super::{Reaction, Shared, fetch, lock};
+use super::world::{Announce, Refuse, World};
+use super::{Reaction, Shared, fetch, lock, mailboxes};
 
 /// No client of a test thinks longer than that.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,7 +15,33 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// pipelines has sent it long before; the wait ends as soon as it is there.
 const SUSPICION: Duration = Duration::from_secs(10);
 
-pub(super) type Output<'a> = BufWriter<&'a TcpStream>;
+pub(super) type Output<'a> = BufWriter<Counted<'a>>;
+
+/// Counts what goes out.
+pub(super) struct Counted<'a>(&'a TcpStream, &'a AtomicU64);
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        self.1.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// What a connection has come to.
+#[derive(Default)]
+pub(super) struct Session {
+    /// The wire name of the open mailbox.
+    pub(super) selected: Option<String>,
+    /// QRESYNC is enabled.
+    pub(super) qresync: bool,
+    /// UIDs the client knows of, where departures are told.
+    pub(super) known: Vec<u32>,
+}
 
 /// The connection is to be closed.
 pub(super) fn hang_up() -> io::Error {
@@ -31,7 +57,7 @@ pub(super) fn connection(
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut input = BufReader::new(stream);
-    let mut out = BufWriter::with_capacity(1 << 16, stream);
+    let mut out = BufWriter::with_capacity(1 << 16, Counted(stream, &shared.bytes));
     let refuse = lock(&shared.world)
         .sessions
         .clone()
@@ -46,13 +72,16 @@ pub(super) fn connection(
         _ => greet(&mut out, &lock(&shared.world))?,
     }
     out.flush()?;
-    let mut selected = None;
+    let mut session = Session::default();
+    let mut pipelined = false;
     for n in 1.. {
         let Some(mut command) = command::read(&mut input, stream)? else {
             return Ok(());
         };
-        (command.connection, command.number, command.selected) = (number, n, selected.clone());
+        (command.connection, command.number) = (number, n);
+        (command.selected, command.pipelined) = (session.selected.clone(), pipelined);
         lock(&shared.commands).push(command.clone());
+        let latency = lock(&shared.world).latency;
         if lock(&shared.world).no_pipelining && caught_pipelining(&mut input, shared, &command)? {
             return Ok(());
         }
@@ -70,6 +99,7 @@ pub(super) fn connection(
             Reaction::First(bytes) => out.write_all(&put_in(bytes))?,
             Reaction::Say(bytes) => {
                 out.write_all(&put_in(bytes))?;
+                pipelined = more_has_come(&input, latency)?;
                 out.flush()?;
                 continue;
             }
@@ -85,8 +115,9 @@ pub(super) fn connection(
             &mut out,
             shared,
             refuse.as_ref(),
-            &mut selected,
+            &mut session,
         );
+        pipelined = more_has_come(&input, latency)?;
         out.flush()?;
         ended?;
         if command.name == "LOGOUT" {
@@ -94,6 +125,24 @@ pub(super) fn connection(
         }
     }
     Ok(())
+}
+
+/// Whether the client has sent more before it could have the whole answer, which is `latency`
+/// away from it.
+fn more_has_come(input: &BufReader<&TcpStream>, latency: Duration) -> io::Result<bool> {
+    if !input.buffer().is_empty() {
+        return Ok(true);
+    }
+    let stream = input.get_ref();
+    if latency.is_zero() {
+        stream.set_nonblocking(true)?;
+    } else {
+        stream.set_read_timeout(Some(latency))?;
+    }
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(peeked.is_ok_and(|n| n > 0))
 }
 
 fn wait_for(flag: &AtomicBool) -> io::Result<()> {
@@ -163,9 +212,10 @@ fn answer(
     out: &mut Output<'_>,
     shared: &Shared,
     refuse: Option<&Refuse>,
-    selected: &mut Option<String>,
+    session: &mut Session,
 ) -> io::Result<()> {
     let tag = &command.tag;
+    lock(&shared.world).observe();
     match command.name.as_str() {
         "CAPABILITY" => write!(
             out,
@@ -195,97 +245,15 @@ fn answer(
                 (_, words, _) => write!(out, "{tag} {words}\r\n"),
             }
         }
-        "LIST" => {
-            let world = lock(&shared.world);
-            world
-                .mailboxes
-                .iter()
-                .try_for_each(|mailbox| list(out, mailbox))?;
-            out.write_all(&world.more_listed)?;
-            write!(out, "{tag} OK\r\n")
-        }
-        "LSUB" => write!(out, "{tag} OK\r\n"),
-        "STATUS" => status(out, &lock(&shared.world), command),
-        "EXAMINE" => {
-            *selected = examine(out, &lock(&shared.world), command)?;
-            Ok(())
-        }
-        "UID FETCH" => fetch::answer(command, out, shared),
+        "LIST" => mailboxes::list(out, &lock(&shared.world), command),
+        "LSUB" => mailboxes::lsub(out, &lock(&shared.world), command),
+        "STATUS" => mailboxes::status(out, &lock(&shared.world), command),
+        "EXAMINE" => mailboxes::examine(out, &lock(&shared.world), command, session),
+        "ENABLE" => mailboxes::enable(out, &lock(&shared.world), command, session),
+        "UID SEARCH" => mailboxes::search(out, &lock(&shared.world), command),
+        "UID FETCH" => fetch::answer(command, out, shared, session),
         _ => write!(out, "{tag} BAD what is `{}`?\r\n", command.name),
     }
-}
-
-fn list(out: &mut Output<'_>, mailbox: &FakeMailbox) -> io::Result<()> {
-    write!(
-        out,
-        "* LIST ({}) {} ",
-        mailbox.attributes, mailbox.separator
-    )?;
-    match &mailbox.listed_as {
-        Some(raw) => out.write_all(raw)?,
-        None => out.write_all(&quoted(&mailbox.wire))?,
-    }
-    out.write_all(b"\r\n")
-}
-
-fn status(out: &mut Output<'_>, world: &World, command: &Command) -> io::Result<()> {
-    let tag = &command.tag;
-    let Some(mailbox) = world.mailbox(&command.args[0]) else {
-        return write!(out, "{tag} NO [NONEXISTENT] no such mailbox\r\n");
-    };
-    match &mailbox.status {
-        Status::Refused(words) => return write!(out, "{tag} {words}\r\n"),
-        Status::Silent => {}
-        Status::Usual => {
-            let mut items = format!("MESSAGES {}", mailbox.exists());
-            let numbers = [
-                ("UIDNEXT", mailbox.uidnext.map(u64::from)),
-                ("UIDVALIDITY", mailbox.uidvalidity.map(u64::from)),
-                ("HIGHESTMODSEQ", world.modseq),
-            ];
-            for (name, number) in numbers {
-                items.extend(number.map(|number| format!(" {name} {number}")));
-            }
-            out.write_all(b"* STATUS ")?;
-            out.write_all(
-                mailbox
-                    .listed_as
-                    .as_deref()
-                    .unwrap_or(&quoted(&mailbox.wire)),
-            )?;
-            write!(out, " ({items})\r\n")?;
-        }
-    }
-    write!(out, "{tag} OK\r\n")
-}
-
-fn examine(out: &mut Output<'_>, world: &World, command: &Command) -> io::Result<Option<String>> {
-    let tag = &command.tag;
-    let Some(mailbox) = world.mailbox(&command.args[0]) else {
-        write!(out, "{tag} NO [NONEXISTENT] no such mailbox\r\n")?;
-        return Ok(None);
-    };
-    if let Some(words) = &mailbox.examine {
-        write!(out, "{tag} {words}\r\n")?;
-        return Ok(None);
-    }
-    write!(
-        out,
-        "* FLAGS (\\Answered \\Seen \\*)\r\n* {} EXISTS\r\n* 0 RECENT\r\n",
-        mailbox.exists()
-    )?;
-    let numbers = [
-        ("UIDNEXT", mailbox.uidnext.map(u64::from)),
-        ("UIDVALIDITY", mailbox.uidvalidity.map(u64::from)),
-        ("HIGHESTMODSEQ", world.modseq),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            write!(out, "* OK [{name} {number}] so it is\r\n")?;
-        }
-    }
-    write!(out, "{tag} OK [READ-ONLY] looked at\r\n")?;
-    Ok(Some(command.args[0].clone()))
 }
 
 pub(super) fn quoted(text: &[u8]) -> Vec<u8> {

@@ -1,5 +1,11 @@
 //! What the fake server holds, and how it behaves.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::changes::Lies;
+use super::history::History;
+
 /// Mailboxes and manners.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -26,8 +32,18 @@ pub struct World {
     pub chatter: Vec<u8>,
     /// Raw lines LIST answers with besides the mailboxes.
     pub more_listed: Vec<u8>,
-    /// STATUS with HIGHESTMODSEQ, EXAMINE with HIGHESTMODSEQ.
+    /// What HIGHESTMODSEQ says of every mailbox, whatever is true. Without it a server that
+    /// announces CONDSTORE tells the truth.
     pub modseq: Option<u64>,
+    /// Tells a session before a FETCH what has left its mailbox since it last heard: EXPUNGE,
+    /// or VANISHED once QRESYNC is enabled.
+    pub tells_departures: bool,
+    /// UID SEARCH names so many UIDs at most, the lowest.
+    pub search_limit: Option<usize>,
+    pub lies: Lies,
+    /// An answer goes out so much later, unless the next command comes before: who counts round
+    /// trips gives a client that does not wait the time to show it.
+    pub latency: Duration,
 }
 
 /// When capabilities are told.
@@ -72,6 +88,12 @@ pub struct FakeMailbox {
     pub status: Status,
     /// The answer to EXAMINE, without its tag, unless it is the usual one.
     pub examine: Option<String>,
+    pub subscribed: bool,
+    /// What HIGHESTMODSEQ says, whatever is true; 0 is a mailbox that counts no changes.
+    pub modseq: Option<u64>,
+    /// Made-up messages with other flags than they came with.
+    pub reflagged: BTreeMap<u32, String>,
+    pub history: History,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +167,10 @@ impl Default for World {
             chatter: Vec::new(),
             more_listed: Vec::new(),
             modseq: None,
+            tells_departures: false,
+            search_limit: None,
+            lies: Lies::default(),
+            latency: Duration::ZERO,
         }
     }
 }
@@ -176,23 +202,37 @@ impl World {
 
     /// A message of INBOX.
     pub fn message(&mut self, uid: u32) -> &mut Message {
-        let found = self
-            .mailbox_mut("INBOX")
-            .messages
-            .iter_mut()
-            .find(|m| m.uid == uid);
-        found.unwrap_or_else(|| panic!("no message {uid}"))
+        self.mailbox_mut("INBOX").message(uid)
     }
 
     /// Removes a message of INBOX, as another client would.
     pub fn expunge(&mut self, uid: u32) {
-        self.mailbox_mut("INBOX").messages.retain(|m| m.uid != uid);
+        self.mailbox_mut("INBOX").expunge(&[uid]);
+    }
+
+    /// The same server with these capabilities besides.
+    #[must_use]
+    pub fn announcing(mut self, capabilities: &str) -> Self {
+        self.capabilities = format!("{} {capabilities}", self.capabilities);
+        self
+    }
+
+    pub fn announces(&self, capability: &str) -> bool {
+        self.capabilities.split(' ').any(|c| c == capability)
+    }
+
+    /// HIGHESTMODSEQ as it is told; RFC 7162 §3.2.3: QRESYNC implies CONDSTORE.
+    pub(super) fn modseq_told(&self, mailbox: &FakeMailbox) -> Option<u64> {
+        let counts = self.announces("CONDSTORE") || self.announces("QRESYNC");
+        let told = mailbox.modseq.or(self.modseq);
+        told.or_else(|| counts.then(|| mailbox.highest_modseq()))
     }
 
     /// An honest server with the same mail; its greeting and capabilities stay.
     pub fn heal(&mut self) {
         for mailbox in &mut self.mailboxes {
             (mailbox.status, mailbox.examine, mailbox.phantoms) = (Status::Usual, None, 0);
+            mailbox.modseq = None;
             for message in &mut mailbox.messages {
                 message.listing = Listing::Shown;
                 message.delivery = Delivery::Whole;
@@ -226,6 +266,10 @@ impl FakeMailbox {
             phantoms: 0,
             status: Status::Usual,
             examine: None,
+            subscribed: false,
+            modseq: None,
+            reflagged: BTreeMap::new(),
+            history: History::default(),
         }
     }
 
@@ -289,7 +333,20 @@ impl FakeMailbox {
     }
 
     fn next_uid(&self) -> u32 {
-        self.messages.last().map_or(1, |m| m.uid + 1)
+        let after_the_last = self.highest() + 1;
+        // What has left is not numbered again.
+        self.uidnext.unwrap_or(1).max(after_the_last)
+    }
+
+    /// A message by its UID.
+    pub fn message(&mut self, uid: u32) -> &mut Message {
+        let found = self.messages.iter_mut().find(|m| m.uid == uid);
+        found.unwrap_or_else(|| panic!("no message {uid}"))
+    }
+
+    /// Removes messages, as another client would.
+    pub fn expunge(&mut self, uids: &[u32]) {
+        self.messages.retain(|m| !uids.contains(&m.uid));
     }
 
     pub fn exists(&self) -> u32 {

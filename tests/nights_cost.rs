@@ -46,7 +46,6 @@ fn names(mirror: &Mirror) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until LIST-STATUS lands"]
 fn a_quiet_night_is_one_list_and_no_mailbox_is_opened() {
     for capabilities in [NO_QRESYNC, QRESYNC] {
         let mut mirror = Mirror::of(mailboxes(60, 2).announcing(capabilities));
@@ -97,7 +96,6 @@ fn whole_listing(world: &World) -> u64 {
 }
 
 #[test]
-#[ignore = "until incremental listing lands"]
 fn new_mail_and_new_flags_cost_as_much_as_there_is_of_them() {
     for capabilities in [CONDSTORE, NO_QRESYNC, QRESYNC] {
         let mut mirror = Mirror::of(mailboxes(2, 2000).announcing(capabilities));
@@ -123,7 +121,6 @@ fn new_mail_and_new_flags_cost_as_much_as_there_is_of_them() {
 }
 
 #[test]
-#[ignore = "until incremental listing lands"]
 fn expunges_cost_as_much_as_there_is_of_them_with_qresync() {
     let mut mirror = Mirror::of(mailboxes(2, 2000).announcing(QRESYNC));
     mirror.night();
@@ -138,7 +135,6 @@ fn expunges_cost_as_much_as_there_is_of_them_with_qresync() {
 }
 
 #[test]
-#[ignore = "until --flags lands"]
 fn without_condstore_flags_are_looked_at_as_often_as_one_says() {
     for (policy, after_an_hour, after_a_week) in [
         (&[][..], false, true),
@@ -180,7 +176,6 @@ fn without_condstore_flags_are_looked_at_as_often_as_one_says() {
 }
 
 #[test]
-#[ignore = "until --flags lands"]
 fn without_condstore_a_night_between_two_looks_at_flags_lists_only_what_is_new() {
     let mut mirror = Mirror::of(mailboxes(1, 3000).announcing(PLAIN));
     mirror.night();

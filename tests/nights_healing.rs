@@ -80,7 +80,6 @@ fn evidence(mirror: &Mirror) -> BTreeMap<u32, Evidence> {
 }
 
 #[test]
-#[ignore = "until healing lands"]
 fn of_500_alike_exactly_the_replaced_and_the_ambiguous_are_fetched() {
     for capabilities in [PLAIN, NO_QRESYNC, QRESYNC] {
         let mut inbox = FakeMailbox::new("INBOX");
@@ -168,7 +167,6 @@ fn whatever_else_changed_with_uidvalidity_is_seen() {
 }
 
 #[test]
-#[ignore = "until healed messages are read again by and by"]
 fn a_message_healed_for_another_is_found_out_in_later_nights() {
     let mut inbox = FakeMailbox::new("INBOX");
     for n in 0..20 {
@@ -204,7 +202,6 @@ fn three(capabilities: &str) -> World {
 }
 
 #[test]
-#[ignore = "until renamed mailboxes are recognised"]
 fn a_renamed_mailbox_is_the_same_mailbox() {
     for capabilities in [PLAIN, NO_QRESYNC, QRESYNC] {
         let mut mirror = Mirror::of(three(capabilities));
@@ -232,7 +229,6 @@ fn a_renamed_mailbox_is_the_same_mailbox() {
 }
 
 #[test]
-#[ignore = "until renamed mailboxes are recognised"]
 fn a_mailbox_renamed_and_changed_costs_what_changed() {
     for capabilities in [PLAIN, NO_QRESYNC, QRESYNC] {
         let mut mirror = Mirror::of(three(capabilities));

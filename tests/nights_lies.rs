@@ -382,7 +382,6 @@ fn a_constant_uidvalidity_with_a_reused_top_uid_hides_no_mail() {
 }
 
 #[test]
-#[ignore = "until a still tuple without CONDSTORE is checked against known messages"]
 fn without_condstore_a_reused_top_uid_hides_no_mail_under_any_uidvalidity() {
     let mut mirror = Mirror::of(World::inbox(25));
     mirror.night();

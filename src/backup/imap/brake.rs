@@ -96,7 +96,7 @@ pub(super) fn judge(missing: &[Missing], whole: Whole, doubts: &[Departure]) -> 
              another run finds the same (or --believe-deletions says so)",
             whole.held
         ));
-    } else if whole.empty {
+    } else if whole.empty && !whole.believe {
         verdict
             .warnings
             .push("the server lists no mailbox at all; that is recorded, not believed".to_owned());

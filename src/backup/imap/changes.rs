@@ -17,6 +17,8 @@ use crate::source::SeenMailbox;
 pub(super) enum NotEnough {
     /// They do not add up, or the server cannot tell them.
     Distrusted,
+    /// A UID stands for another message than before.
+    Reused,
     Trouble(Trouble),
     Catalog(CatalogError),
 }
@@ -60,7 +62,7 @@ impl Look<'_, '_> {
         } = answers;
         let wary = catalog.guards(id, v, base.uidnext)?;
         if guards.messages.iter().any(|m| is_another(m, &wary)) {
-            return Err(NotEnough::Distrusted);
+            return Err(NotEnough::Reused);
         }
         let mut vanished = UidSet::new();
         let mut flags: HashMap<FlagSetId, UidSet> = HashMap::new();
@@ -74,7 +76,7 @@ impl Look<'_, '_> {
                 .intersection(&below(base.uidnext));
             flags = self
                 .changed_flags(known, base, &changed, &mut listing.flags)?
-                .ok_or(NotEnough::Distrusted)?;
+                .ok_or(NotEnough::Reused)?;
         }
         if let Some(uids) = uids {
             let all = catalog
@@ -100,7 +102,7 @@ impl Look<'_, '_> {
         let none = UidSet::new();
         let facts = Facts {
             exists: examined.exists,
-            uidvalidity: v,
+            may_reuse: v <= 1,
             uidnext: examined.uidnext,
             listing: &listing,
             held: &held,
@@ -244,10 +246,13 @@ impl Look<'_, '_> {
     }
 }
 
-/// Whether a listed message is not the held one of its UID.
-fn is_another(message: &Listed, held: &[Held]) -> bool {
-    held.iter().any(|h| {
-        h.uid == message.uid && (h.size != message.size || h.date != message.date().map(|d| d.unix))
+/// Whether a listed message is not the held one of its UID. What either side does not know says
+/// nothing.
+pub(super) fn is_another(message: &Listed, held: &[Held]) -> bool {
+    held.iter().filter(|h| h.uid == message.uid).any(|h| {
+        let dates = h.date.zip(message.date());
+        let sizes = h.size != 0 && message.size != 0 && h.size != message.size;
+        sizes || dates.is_some_and(|(held, listed)| held != listed.unix)
     })
 }
 

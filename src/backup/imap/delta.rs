@@ -66,7 +66,7 @@ mod tests {
     ) -> Facts<'a> {
         Facts {
             exists,
-            uidvalidity: 7,
+            may_reuse: false,
             uidnext: Some(1000),
             listing,
             held,

@@ -67,6 +67,7 @@ pub(super) async fn enumerate(
             eye: &eye,
             known: former,
             lost: &lost,
+            may_reuse: false,
         };
         let outcome = if seen.wire.contains(char::REPLACEMENT_CHARACTER) {
             // The server would say that there is no such mailbox, as if it had gone.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::base::Eye;
-use super::changes::NotEnough;
+use super::changes::{NotEnough, is_another};
 use super::found::{Outcome, Planned};
 use super::heal::Pool;
 use super::line::{Line, Trouble};
@@ -29,6 +29,8 @@ pub(super) struct Look<'a, 'b> {
     pub(super) known: Option<&'a Mailbox>,
     /// Known mailboxes that the server lists no more: a new one may hold their messages.
     pub(super) lost: &'a [Mailbox],
+    /// UIDs were seen to stand for other messages than before.
+    pub(super) may_reuse: bool,
 }
 
 impl Look<'_, '_> {
@@ -53,6 +55,10 @@ impl Look<'_, '_> {
                 match self.changes(known, base, seen, previous.as_ref()).await {
                     Ok(planned) => return Ok(Outcome::Planned(Box::new(planned))),
                     Err(NotEnough::Distrusted) => {}
+                    Err(NotEnough::Reused) => {
+                        self.may_reuse = true;
+                        break;
+                    }
                     Err(NotEnough::Catalog(error)) => return Err(error.into()),
                     Err(NotEnough::Trouble(Trouble::Server(error))) => {
                         return Err(BackupError::List(error.into()));
@@ -106,12 +112,16 @@ impl Look<'_, '_> {
                 skipped = catalog.skipped_uids(known.id, v, false)?;
                 open_skips = catalog.open_skips(known.id)? > 0;
                 again = eye.prove.get(&(known.id, v)).cloned().unwrap_or_default();
+                if examined.highestmodseq.is_none() {
+                    let guards = catalog.guards(known.id, v, u32::MAX)?;
+                    self.may_reuse |= listing.messages.iter().any(|m| is_another(m, &guards));
+                }
             }
             let flag_numbers = self.flag_numbers(&listing)?;
             let known_to_lack = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
             let plan = plan(&Facts {
                 exists: examined.exists,
-                uidvalidity: v,
+                may_reuse: v <= 1 || self.may_reuse,
                 uidnext: examined.uidnext,
                 listing: &listing,
                 held: &held,

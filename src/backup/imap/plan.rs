@@ -9,8 +9,9 @@ use crate::model::{FlagSetId, Held, Listed, Listing, Selection, UidSet};
 pub(super) struct Facts<'a> {
     /// EXISTS of the EXAMINE that preceded the listing.
     pub(super) exists: u32,
-    /// UIDVALIDITY, 0 where there is none.
-    pub(super) uidvalidity: u32,
+    /// A UID may stand for another message than before: UIDVALIDITY is 0 or 1, which identifies
+    /// nothing, or the server was seen to reuse one.
+    pub(super) may_reuse: bool,
     /// UIDNEXT of that EXAMINE; UIDs from it on came later and belong to the next run.
     pub(super) uidnext: Option<u32>,
     /// What the server lists, ascending.
@@ -70,7 +71,7 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
         }
         match held.next_if(|h| h.uid == message.uid) {
             Some(known)
-                if is_same(known, message, facts.uidvalidity)
+                if is_same(known, message, facts.may_reuse)
                     && !facts.again.contains(message.uid) =>
             {
                 plan.held += 1;
@@ -115,11 +116,11 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
 }
 
 /// Whether a held placement is this message still. A content that was lost, or a message that
-/// was gone and is back, is fetched again; and where UIDVALIDITY identifies nothing, a UID
-/// whose size or date changed is another message.
-fn is_same(held: &Held, listed: &Listed, uidvalidity: u32) -> bool {
-    let reused = uidvalidity <= 1
-        && (held.size != listed.size || held.date != listed.date().map(|d| d.unix));
+/// was gone and is back, is fetched again; and where UIDs are reused, one whose size or date
+/// changed is another message.
+fn is_same(held: &Held, listed: &Listed, may_reuse: bool) -> bool {
+    let reused =
+        may_reuse && (held.size != listed.size || held.date != listed.date().map(|d| d.unix));
     !held.gone && !held.damaged && !reused
 }
 
@@ -165,7 +166,7 @@ mod tests {
         messages: Vec<Listed>,
         held: &[Held],
         exists: u32,
-        uidvalidity: u32,
+        may_reuse: bool,
         selection: &Selection,
     ) -> Plan {
         let listing = Listing {
@@ -175,7 +176,7 @@ mod tests {
         let flag_numbers = HashMap::new();
         plan(&Facts {
             exists,
-            uidvalidity,
+            may_reuse,
             uidnext: Some(1000),
             listing: &listing,
             held,
@@ -195,7 +196,7 @@ mod tests {
             all,
             &[held(1), held(3), held(5)],
             5,
-            7,
+            false,
             &Selection::default(),
         );
         assert_eq!(plan.fetch.iter().map(|m| m.uid).collect::<Vec<_>>(), [2, 4]);
@@ -216,35 +217,35 @@ mod tests {
             vec![listed(1, 10, Some(5)), listed(2, 10, Some(5))],
             &[lost, back],
             2,
-            7,
+            false,
             &Selection::default(),
         );
         assert_eq!(plan.fetch.len(), 2);
     }
 
     #[test]
-    fn a_reused_uid_is_another_message_only_where_uidvalidity_identifies_nothing() {
-        for (uidvalidity, fetched) in [(0, 1), (1, 1), (2, 0)] {
+    fn a_reused_uid_is_another_message_only_where_uids_are_reused() {
+        for (may_reuse, fetched) in [(true, 1), (false, 0)] {
             let plan = run(
                 vec![listed(1, 99, Some(5))],
                 &[held(1)],
                 1,
-                uidvalidity,
+                may_reuse,
                 &Selection::default(),
             );
-            assert_eq!(plan.fetch.len(), fetched, "UIDVALIDITY {uidvalidity}");
+            assert_eq!(plan.fetch.len(), fetched, "{may_reuse}");
         }
     }
 
     #[test]
     fn a_short_listing_never_makes_anything_gone() {
-        let plan = run(vec![], &[held(1), held(2)], 2, 7, &Selection::default());
+        let plan = run(vec![], &[held(1), held(2)], 2, false, &Selection::default());
         assert_eq!((plan.unlisted, plan.gone.len()), (2, 0));
         let plan = run(
             vec![listed(2, 10, Some(5))],
             &[held(1), held(2)],
             1,
-            7,
+            false,
             &Selection::default(),
         );
         assert_eq!((plan.unlisted, plan.gone.to_string().as_str()), (0, "1"));
@@ -261,7 +262,7 @@ mod tests {
         let (none, flag_numbers, selection) = (UidSet::new(), HashMap::new(), Selection::default());
         let facts = |exists, unreadable| Facts {
             exists,
-            uidvalidity: 7,
+            may_reuse: false,
             uidnext: None,
             listing: &listing,
             held: &[],
@@ -295,7 +296,7 @@ mod tests {
             listed(5, 101, Some(15)),
             listed(6, 100, None),
         ];
-        let plan = run(all, &[held(1)], 6, 7, &selection);
+        let plan = run(all, &[held(1)], 6, false, &selection);
         assert_eq!(plan.fetch.iter().map(|m| m.uid).collect::<Vec<_>>(), [3, 6]);
         assert_eq!((plan.held, plan.excluded), (1, 3));
     }
@@ -320,7 +321,7 @@ mod tests {
         let held: Vec<Held> = (1..=4).map(held).collect();
         let plan = plan(&Facts {
             exists: 4,
-            uidvalidity: 7,
+            may_reuse: false,
             uidnext: None,
             listing: &listing,
             held: &held,
@@ -348,7 +349,7 @@ mod tests {
             let exists = u32::try_from(uids.len()).unwrap() + missing;
             let selection = Selection { max_size: Some(max), ..Selection::default() };
             let plan = plan(&Facts {
-                exists, uidvalidity: 9, uidnext: None, listing: &listing, held: &held, again: &UidSet::new(), accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
+                exists, may_reuse: false, uidnext: None, listing: &listing, held: &held, again: &UidSet::new(), accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
                 flag_numbers: &HashMap::new(), selection: &selection,
             });
             let sum = u32::try_from(plan.fetch.len()).unwrap() + plan.held + plan.excluded + plan.left + plan.unlisted;

@@ -58,7 +58,7 @@ impl RawImap {
             stream: BufReader::with_capacity(1 << 18, stream),
             tag: 0,
         };
-        let greeting = imap.read_response();
+        let greeting = imap.read_response().unwrap();
         assert!(
             greeting.text.starts_with("* OK"),
             "greeting: {}",
@@ -108,6 +108,13 @@ impl RawImap {
 
     /// Appends in order over this one connection, pipelined with non-synchronising literals.
     pub fn append_all(&mut self, mailbox: &str, mails: &[Mail<'_>]) {
+        self.try_append_all(mailbox, mails)
+            .unwrap_or_else(|no| panic!("APPEND to {mailbox}: {no}"));
+    }
+
+    /// The same, with the last tagged line that is not OK as the error.
+    pub fn try_append_all(&mut self, mailbox: &str, mails: &[Mail<'_>]) -> Result<(), String> {
+        let mut result = Ok(());
         let name = wire_name(mailbox);
         for batch in mails.chunks(PIPELINE) {
             let mut tags = Vec::with_capacity(batch.len());
@@ -127,10 +134,10 @@ impl RawImap {
             }
             self.send(&out);
             for tag in tags {
-                self.finish(&tag)
-                    .unwrap_or_else(|no| panic!("APPEND to {name}: {no}"));
+                result = self.finish(&tag).map(drop).and(result);
             }
         }
+        result
     }
 
     /// In the selected mailbox, e.g. `store("3,5:7", "+FLAGS", &["\\Seen"])`.
@@ -142,6 +149,34 @@ impl RawImap {
     pub fn expunge(&mut self, uids: &str) {
         self.store(uids, "+FLAGS.SILENT", &["\\Deleted"]);
         self.command(&format!("UID EXPUNGE {uids}"));
+    }
+
+    /// `MOVE` or `COPY` from the selected mailbox; the server's words where it refuses.
+    pub fn transfer(&mut self, how: &str, uids: &str, mailbox: &str) -> Result<(), String> {
+        let to = wire_name(mailbox);
+        self.try_command(&format!("UID {how} {uids} {to}"))
+            .map(drop)
+    }
+
+    /// Selects a mailbox and gives its UIDs; the server's words where it refuses.
+    pub fn uids(&mut self, mailbox: &str) -> Result<Vec<u32>, String> {
+        self.try_command(&format!("SELECT {}", wire_name(mailbox)))?;
+        let found = self.try_command("UID SEARCH ALL")?;
+        let words = found.iter().filter_map(|u| u.text.strip_prefix("* SEARCH"));
+        let uids = words.flat_map(str::split_whitespace);
+        Ok(uids.map(|uid| uid.parse().unwrap()).collect())
+    }
+
+    /// The server's words where it refuses.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), String> {
+        let (from, to) = (wire_name(from), wire_name(to));
+        self.try_command(&format!("RENAME {from} {to}")).map(drop)
+    }
+
+    /// The server's words where it refuses.
+    pub fn delete(&mut self, mailbox: &str) -> Result<(), String> {
+        let name = wire_name(mailbox);
+        self.try_command(&format!("DELETE {name}")).map(drop)
     }
 
     /// Decoded names of all mailboxes that can be selected.
@@ -193,7 +228,7 @@ impl RawImap {
     fn finish(&mut self, tag: &str) -> Result<Vec<Untagged>, String> {
         let mut untagged = Vec::new();
         loop {
-            let response = self.read_response();
+            let response = self.read_response()?;
             let status = response
                 .text
                 .strip_prefix(tag)
@@ -206,19 +241,18 @@ impl RawImap {
         }
     }
 
-    fn read_response(&mut self) -> Untagged {
+    fn read_response(&mut self) -> Result<Untagged, String> {
         let (mut text, mut literals) = (String::new(), Vec::new());
         loop {
             let mut line = Vec::new();
-            self.stream
-                .read_until(b'\n', &mut line)
-                .expect("read from Dovecot");
-            let line = line
-                .strip_suffix(b"\r\n")
-                .expect("a whole line from Dovecot");
+            let read = self.stream.read_until(b'\n', &mut line);
+            read.map_err(|error| format!("read from Dovecot: {error}"))?;
+            let Some(line) = line.strip_suffix(b"\r\n") else {
+                return Err("Dovecot closed the connection".to_owned());
+            };
             text.push_str(&String::from_utf8_lossy(line));
             let Some(len) = literal_length(line) else {
-                return Untagged { text, literals };
+                return Ok(Untagged { text, literals });
             };
             let mut literal = vec![0; len];
             self.stream

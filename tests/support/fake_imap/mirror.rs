@@ -12,7 +12,8 @@ use super::{FakeImap, World};
 use crate::support::archive_state::{assert_adds_a_run_record_only, assert_sound};
 use crate::support::compare::instant;
 use crate::support::mailstow::Ended;
-use crate::support::nights::{State, state_at, words};
+use crate::support::nights::words;
+use crate::support::past::Past;
 
 /// The time of the first run.
 const FIRST: i64 = 1_780_279_200;
@@ -28,8 +29,7 @@ pub struct Mirror {
     pub fake: FakeImap,
     pub trial: Trial,
     now: i64,
-    /// What was shown at the end of each run.
-    shown: Vec<(i64, State)>,
+    past: Past,
 }
 
 impl Mirror {
@@ -38,7 +38,7 @@ impl Mirror {
             fake: FakeImap::start(world),
             trial: Trial::new(),
             now: FIRST - LONG,
-            shown: Vec::new(),
+            past: Past::default(),
         }
     }
 
@@ -87,27 +87,9 @@ impl Mirror {
         let report = ended.report();
         assert_adds_up(&report);
         let reader = Reader::open(archive, None).unwrap();
-        self.assert_past(&reader);
-        self.shown.push((self.now, shown(&reader)));
+        self.past.assert_kept(&reader);
+        self.past.add(&reader, self.now);
         report
-    }
-
-    /// Each earlier night is shown as it was. Names do not count, since a mailbox may have got
-    /// another one.
-    #[track_caller]
-    fn assert_past(&self, reader: &Reader) {
-        let nameless = |state: &State| -> Vec<_> {
-            let mut all: Vec<_> = state
-                .iter()
-                .map(|(_, remote, flags, content)| (remote.clone(), flags.clone(), *content))
-                .collect();
-            all.sort();
-            all
-        };
-        for (at, state) in &self.shown {
-            let then = state_at(reader, *at).expect("a complete run");
-            assert_eq!(nameless(&then), nameless(state), "as of {at}");
-        }
     }
 
     /// One more run adds a run record and nothing else, and asks for no body.
@@ -190,22 +172,4 @@ impl Mirror {
         assert_sound(&self.trial.archive);
         crate::support::archive_state::archive_state(&self.trial.archive);
     }
-}
-
-/// What is shown now. Unlike `state_now` it bears messages that are skipped.
-fn shown(reader: &Reader) -> State {
-    let catalog = reader.catalog();
-    let mut state = State::new();
-    for mailbox in catalog.mailboxes(None).unwrap() {
-        for row in catalog.shown(mailbox.id, false).unwrap() {
-            let remote = row.remote.to_string();
-            state.insert((
-                mailbox.name.clone(),
-                remote,
-                words(&row.flags),
-                row.content.id,
-            ));
-        }
-    }
-    state
 }

@@ -246,14 +246,13 @@ impl Look<'_, '_> {
     }
 }
 
-/// Whether a listed message is not the held one of its UID. What either side does not know says
-/// nothing.
+/// Whether a listed message is not the held one of its UID. The date tells: servers change their
+/// minds about sizes, and about what they can say at all.
 pub(super) fn is_another(message: &Listed, held: &[Held]) -> bool {
-    held.iter().filter(|h| h.uid == message.uid).any(|h| {
-        let dates = h.date.zip(message.date());
-        let sizes = h.size != 0 && message.size != 0 && h.size != message.size;
-        sizes || dates.is_some_and(|(held, listed)| held != listed.unix)
-    })
+    held.iter()
+        .filter(|h| h.uid == message.uid)
+        .filter_map(|h| h.date.zip(message.date()))
+        .any(|(held, listed)| held != listed.unix)
 }
 
 fn below(uidnext: u32) -> UidSet {

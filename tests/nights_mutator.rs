@@ -34,6 +34,8 @@ use support::past::Past;
 const FIRST: i64 = 1_780_279_200;
 /// More than a week, so that what is looked at weekly is looked at.
 const LONG: i64 = 8 * 86_400;
+/// On the same day: too soon to prove more of what was recognised and not fetched.
+const SOON: i64 = 3600;
 /// What is done to the mailboxes during one run.
 const ROUNDS_PER_RUN: usize = 12;
 
@@ -54,8 +56,8 @@ impl Nights {
         self.mailstow.archive()
     }
 
-    fn start(&mut self, more: &[&str]) -> Child {
-        self.now += LONG;
+    fn start(&mut self, later: i64, more: &[&str]) -> Child {
+        self.now += later;
         let archive = self.archive();
         let to = archive.to_str().unwrap();
         let args = [&["backup", &self.url, "--to", to, "--json"], more].concat();
@@ -95,36 +97,17 @@ impl Nights {
     }
 
     /// A run that nobody disturbs.
-    fn run(&mut self) -> Ended {
-        let child = self.start(&[]);
+    fn run(&mut self, later: i64) -> Ended {
+        let child = self.start(later, &[]);
         self.finish(child)
     }
 
-    /// The same, and nothing is left to say. Without `strict` it may say that mailboxes are
-    /// missing: it does so for ever, until what is missing twice is believed.
-    #[track_caller]
-    fn quiet(&mut self, strict: bool) {
-        let ended = self.run();
-        if strict || ended.exit == Some(0) {
-            ended.expect(0);
-            return;
-        }
-        let report = ended.report();
-        assert_eq!(report["total"]["skipped"], 0, "{report:#}");
-        let warnings = report["warnings"].as_array().unwrap();
-        let missing = |w: &serde_json::Value| w.to_string().contains("no longer lists");
-        assert!(warnings.iter().all(missing), "{report:#}");
-    }
-
-    /// What the archive shows; of mailboxes the server does not list only where `all` is asked.
-    fn shown(&self, listed: &BTreeSet<String>, all: bool) -> Standing {
+    /// What the archive shows.
+    fn shown(&self) -> Standing {
         let reader = Reader::open(&self.archive(), None).unwrap();
         let catalog = reader.catalog();
         let mut standing = Standing::new();
         for mailbox in catalog.mailboxes(None).unwrap() {
-            if !all && !listed.contains(&mailbox.name) {
-                continue;
-            }
             for row in catalog.placements(mailbox.id, false).unwrap() {
                 let remote = row.remote.to_string();
                 let uid = remote.split_once(':').unwrap().1.parse().unwrap();
@@ -138,10 +121,9 @@ impl Nights {
     }
 }
 
-/// What the server says, and which mailboxes it lists.
-fn server(dovecot: &Dovecot) -> (Standing, BTreeSet<String>) {
+/// What the server says.
+fn server(dovecot: &Dovecot) -> Standing {
     let all = dovecot.fetch_all(ALICE);
-    let listed = all.keys().cloned().collect();
     let mut standing = Standing::new();
     for (name, messages) in all {
         for m in messages {
@@ -150,7 +132,7 @@ fn server(dovecot: &Dovecot) -> (Standing, BTreeSet<String>) {
             standing.insert((name.clone(), m.uid, flags, date, content));
         }
     }
-    (standing, listed)
+    standing
 }
 
 fn rounds() -> usize {
@@ -158,7 +140,9 @@ fn rounds() -> usize {
     given.map_or(240, |rounds| rounds.parse().expect("a number"))
 }
 
-fn nights_with_somebody_at_work(dice: Dice, strict: bool) {
+#[test]
+fn somebody_works_in_the_mailboxes_during_every_run() {
+    let dice = Dice::thrown("somebody_works_in_the_mailboxes_during_every_run");
     let seed = dice.seed;
     let dovecot = Dovecot::start();
     let mut mutator = Mutator::new(&dovecot, dice);
@@ -179,7 +163,7 @@ fn nights_with_somebody_at_work(dice: Dice, strict: bool) {
         } else {
             &[]
         };
-        let mut child = nights.start(how);
+        let mut child = nights.start(LONG, how);
         for _ in 0..ROUNDS_PER_RUN.min(left) {
             mutator.round();
             left -= 1;
@@ -191,10 +175,9 @@ fn nights_with_somebody_at_work(dice: Dice, strict: bool) {
     println!("seed {seed}: {during} rounds during runs, {incomplete} of which were not complete");
 
     // The first quiet run may have to make good for the last one, and doubt what it sees.
-    nights.run();
-    nights.quiet(strict);
-    let (server, listed) = server(&dovecot);
-    let shown = nights.shown(&listed, strict);
+    nights.run(LONG);
+    nights.run(LONG).expect(0);
+    let (server, shown) = (server(&dovecot), nights.shown());
     let lacks: Vec<_> = server.difference(&shown).take(5).collect();
     let more: Vec<_> = shown.difference(&server).take(5).collect();
     assert!(
@@ -203,23 +186,10 @@ fn nights_with_somebody_at_work(dice: Dice, strict: bool) {
     );
     let archive = nights.archive();
     assert_adds_a_run_record_only(&archive, || {
-        nights.quiet(strict);
+        nights.run(SOON).expect(0);
     });
     let reader = Reader::open(&archive, None).unwrap();
     nights.past.assert_kept(&reader);
     // Verifies, reads every content back, and finds none kept twice.
     assert_sound(&archive);
-}
-
-#[test]
-fn somebody_works_in_the_mailboxes_during_every_run() {
-    let dice = Dice::thrown("somebody_works_in_the_mailboxes_during_every_run");
-    nights_with_somebody_at_work(dice, false);
-}
-
-#[test]
-#[ignore = "until mail of mailboxes that are gone is believed to be gone"]
-fn somebody_works_and_mailboxes_that_are_gone_show_nothing() {
-    let dice = Dice::thrown("somebody_works_and_mailboxes_that_are_gone_show_nothing");
-    nights_with_somebody_at_work(dice, true);
 }

@@ -11,8 +11,9 @@ use super::missing::judge;
 use super::rename::former;
 use crate::backup::{BackupError, Request};
 use crate::catalog::{Catalog, CatalogError};
+use crate::clock::parse_rfc3339;
 use crate::event::{Event, Sink};
-use crate::model::{Account, JobState, Mailbox, MailboxId, UidSet};
+use crate::model::{Account, JobState, Mailbox, MailboxId, RunReport, UidSet};
 use crate::source::{ImapSource, SeenMailbox};
 
 /// Healed messages are proven by their bytes from the next night on, some every night: at least
@@ -22,6 +23,7 @@ const PROVE_AT_LEAST: u64 = 20;
 const PROVE_SHARE: u64 = 100;
 /// Seconds after which it is the next night.
 const NEXT_NIGHT: i64 = 16 * 3600;
+const DAY: i64 = 86_400;
 
 /// Lists the account's mailboxes and plans each selected one. `known` are those of the account.
 ///
@@ -143,13 +145,27 @@ fn prove(
     request: &Request,
 ) -> Result<HashMap<(MailboxId, u32), UidSet>, CatalogError> {
     let mut prove: HashMap<(MailboxId, u32), UidSet> = HashMap::new();
-    if let Some(account) = account {
-        let before = request.open.clock.now_unix() - NEXT_NIGHT;
-        let share = |all: u64| PROVE_AT_LEAST.max(all / PROVE_SHARE);
-        for row in catalog.healed(account.id, before, share)? {
-            let uids = prove.entry((row.mailbox, row.uidvalidity)).or_default();
-            uids.push(row.uid);
-        }
+    let Some(account) = account else {
+        return Ok(prove);
+    };
+    let tonight = request.open.clock.now_unix() - NEXT_NIGHT;
+    let share = |all: u64| PROVE_AT_LEAST.max(all / PROVE_SHARE);
+    let healed = catalog.healed(account.id, tonight, share)?;
+    if healed.is_empty() {
+        return Ok(prove);
+    }
+    // The first run of a day does its share, however often there is one.
+    let today = request.open.clock.now_unix() / DAY;
+    let is_of_today = |run: &RunReport| {
+        run.account == account.id
+            && parse_rfc3339(&run.ended).is_some_and(|ended| ended / DAY == today)
+    };
+    if catalog.runs()?.iter().rev().any(is_of_today) {
+        return Ok(prove);
+    }
+    for row in healed {
+        let uids = prove.entry((row.mailbox, row.uidvalidity)).or_default();
+        uids.push(row.uid);
     }
     Ok(prove)
 }

@@ -112,6 +112,8 @@ class Archive:
                     self.where[record["id"]] = record
                 elif kind == "moved":
                     self.where[record["id"]].update(record)
+                elif kind == "repacked":
+                    self.repacked(record)
                 elif kind == "place":
                     value = [record["c"], record.get("d"), record.get("f", []), False]
                     self.placements[record["m"], remote(record)] = value
@@ -122,6 +124,14 @@ class Archive:
                             placement[2] = record["f"]
                         elif placement:
                             placement[3] = True
+
+    def repacked(self, record):
+        """Frames of one segment lie in another now, each a known way further into the text."""
+        frames = {old: (new, shift) for old, new, shift in record["frames"]}
+        for at in self.where.values():
+            if at["segment"] == record["segment"] and at["frame"] in frames:
+                frame, shift = frames[at["frame"]]
+                at.update(segment=record["into"], frame=frame, pos=at["pos"] + shift)
 
     def from_segments(self):
         print("no journal: flags that changed later, and second mailboxes of a message, are not shown", file=sys.stderr)

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::{MailReader, ReadError};
+use crate::archive::ReadError;
 use crate::catalog::{AsOf, Catalog, CatalogError, PlacementRow, Within};
 use crate::event::{Event, Sink};
 use crate::model::{Account, AccountId, ContentId, Flags, InternalDate, Mailbox, RemoteId};
-use crate::store::Reader;
+use crate::store::{HeldMail, Reader};
 use crate::target::{
     self, BodyError, Folder, FolderError, Format, Outgoing, Put, Target, TargetError,
 };
@@ -224,7 +224,7 @@ struct Out<'a> {
     target: &'a mut dyn Target,
     index: BufWriter<std::fs::File>,
     index_path: PathBuf,
-    mail: MailReader,
+    mail: HeldMail,
     report: ExportReport,
     total: u64,
     sink: &'a dyn Sink,

@@ -59,7 +59,8 @@
 //! 4. **The catalog is derived.** It is applied by one function from journal records, may be
 //!    deleted at any time, and is never believed over the journal.
 //! 5. **Damage is never repaired in passing.** A torn tail is cut, whole unnamed frames are
-//!    adopted; everything else is reported and left as it is.
+//!    adopted; everything else is reported and left as it is. A segment nobody names whose contents
+//!    are all held elsewhere, and whole there, is what writing a segment anew left behind: it goes.
 //! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
 //!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.
@@ -80,6 +81,10 @@
 //! * Data frames close at 12 MiB of text instead of 16: 2.5 % more space for 9 MiB less memory. Two
 //!   may be open at once, so a maildrop that files in INBOX and Junk by turns is not cut into small
 //!   ones.
+//! * Small frames are put together at the end of a run, in segments that got mail in it, so a quiet
+//!   night looks at none. The journal says so frame by frame (`repacked`), not message by message,
+//!   and a frame is written again only when it at least doubles: both keep a mailbox of a few
+//!   messages a night from costing more in journal and copies than it saves ([`store::RepackPolicy`]).
 //! * A commit also closes at 16,384 records, which bounds memory where messages are tiny.
 //! * When the UIDVALIDITY of a mailbox has changed, all placements of the old one are history from the
 //!   commit of the mailbox's record on, without a record per message. UIDVALIDITY 0 stands for none

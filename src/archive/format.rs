@@ -29,6 +29,18 @@
 //!
 //! The end of the last file inside a frame is simply its end: that commit never happened.
 //!
+//! # Segments written anew
+//!
+//! `repacked` (critical) says that data frames of a segment lie in another segment now: every
+//! content whose place is one of these frames has the place that [`FrameMove`] makes of it. Of
+//! the segment they leave, `left` bytes stay, sealed by a `seal` record in the same frame of the
+//! journal; with 0 the file is removed. So numbers of segments may be missing. Contents whose
+//! neighbours in a data frame were dead bytes have a `moved` (critical) of their own.
+//!
+//! The new file is durable before the record and the old one goes behind it. Somebody who finds a
+//! segment that no record names, or bytes behind the end of a sealed one, may pass over them: what
+//! they hold is held elsewhere, or was never committed.
+//!
 //! # Segment
 //!
 //! A segment is a sequence of pairs: a *contents frame*, then the *data frame* it describes.
@@ -139,8 +151,10 @@ pub enum Record {
     Checkpoint(Checkpoint),
     /// A segment that will not change any more.
     Seal(Seal),
-    /// A content that lies elsewhere now (repacking).
+    /// A content that lies elsewhere now.
     Moved(Moved),
+    /// Data frames that lie in another segment now.
+    Repacked(Repacked),
     /// A content whose bytes were found lost; it counts as not held.
     Damaged(Damaged),
     /// A POP3 maildrop, new or changed.
@@ -157,7 +171,7 @@ pub enum Record {
 
 impl Record {
     /// All kinds this program knows.
-    pub const KINDS: [&'static str; 18] = [
+    pub const KINDS: [&'static str; 19] = [
         "account",
         "mailbox",
         "job",
@@ -170,6 +184,7 @@ impl Record {
         "checkpoint",
         "seal",
         "moved",
+        "repacked",
         "damaged",
         "maildrop",
         "judged",
@@ -194,6 +209,7 @@ impl Record {
             Self::Checkpoint(_) => ("checkpoint", false),
             Self::Seal(_) => ("seal", true),
             Self::Moved(_) => ("moved", true),
+            Self::Repacked(_) => ("repacked", true),
             Self::Damaged(_) => ("damaged", true),
             Self::Maildrop(_) => ("maildrop", true),
             Self::Judged(_) => ("judged", true),
@@ -261,6 +277,44 @@ pub struct Moved {
     /// Its new place.
     #[serde(flatten)]
     pub at: Location,
+}
+
+/// `repacked`: data frames of a segment lie in another now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repacked {
+    /// The segment they leave.
+    pub segment: String,
+    /// Bytes of it that stay; 0 when the file is removed.
+    pub left: u64,
+    /// The segment they lie in now; absent when nothing of them is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// Frame by frame, in the order of the old segment.
+    pub frames: Vec<FrameMove>,
+}
+
+/// Where a data frame went, as `[from, to, shift]`, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "[u64; 3]", into = "[u64; 3]")]
+pub struct FrameMove {
+    /// Where its pair began in the old segment.
+    pub from: u64,
+    /// Where the pair begins that has its messages now.
+    pub to: u64,
+    /// How much further into the text each of its messages begins.
+    pub shift: u64,
+}
+
+impl From<[u64; 3]> for FrameMove {
+    fn from([from, to, shift]: [u64; 3]) -> Self {
+        Self { from, to, shift }
+    }
+}
+
+impl From<FrameMove> for [u64; 3] {
+    fn from(frame: FrameMove) -> Self {
+        [frame.from, frame.to, frame.shift]
+    }
 }
 
 /// `damaged`: a content's bytes are lost.
@@ -375,12 +429,24 @@ mod tests {
                 segment: String::new(),
                 reason: String::new(),
             }),
+            Record::Repacked(Repacked {
+                segment: "a".into(),
+                left: 0,
+                into: Some("b".into()),
+                frames: vec![[1, 2, 3].into()],
+            }),
         ];
         for record in records {
             let value = serde_json::to_value(&record).unwrap();
             assert_eq!(value["k"], record.kind().0);
             assert!(Record::KINDS.contains(&record.kind().0));
-            assert_eq!(serde_json::from_value::<Record>(value).unwrap(), record);
+            assert_eq!(
+                serde_json::from_value::<Record>(value.clone()).unwrap(),
+                record
+            );
+            if let Record::Repacked(_) = record {
+                assert_eq!(value["frames"].to_string(), "[[1,2,3]]");
+            }
         }
     }
 }

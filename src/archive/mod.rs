@@ -11,6 +11,7 @@ pub mod mboxrd;
 mod names;
 mod pack;
 mod reader;
+mod rewrite;
 mod segment;
 mod writer;
 mod zstd_frame;
@@ -22,7 +23,9 @@ pub use frame_log::{
     log_file,
 };
 pub use names::folder_for;
+pub(crate) use reader::Start;
 pub use reader::{MailReader, ReadError};
+pub use rewrite::{Rewrite, RewriteError, Rewritten, rewrite};
 pub use segment::{Checked, Pair, PairError, SegmentReader, Take, pair_behind};
 pub use writer::{Body, LastSegment, MailWriter, NewContent, WriteError};
 pub use zstd_frame::{Effort, Level};

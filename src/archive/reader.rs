@@ -145,8 +145,8 @@ impl MailReader {
     }
 }
 
-/// Keeps the first bytes and passes over the rest.
-struct Start(Vec<u8>);
+/// Keeps the first bytes, as many as a header may have, and passes over the rest.
+pub(crate) struct Start(pub(crate) Vec<u8>);
 
 impl Write for Start {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -197,14 +197,17 @@ impl SegmentReader {
     /// The frame fails its checksum or is not what the description says. Messages handed
     /// over before are as good as their hash says.
     pub fn read_data(&mut self, pair: &Pair, message: &mut Take<'_>) -> Result<(), PairError> {
-        self.read_frame(pair, message).map_err(|error| match error {
-            // The file is long enough for the pair, so this is not its end.
-            PairError::Cut => PairError::Bad("the data frame is incomplete".to_owned()),
-            other => other,
-        })
+        self.read_frame(pair, &mut |_| {}, message)
+            .map_err(incomplete)
     }
 
-    fn read_frame(&mut self, pair: &Pair, message: &mut Take<'_>) -> Result<(), PairError> {
+    /// Hands the text over as well, before it is decoded.
+    fn read_frame(
+        &mut self,
+        pair: &Pair,
+        text: &mut dyn FnMut(&[u8]),
+        message: &mut Take<'_>,
+    ) -> Result<(), PairError> {
         let mut frame = (&mut self.input).take(pair.head.data);
         let mut decoder = zstd_frame::frame_decoder(&mut frame)?;
         let mut chunk = vec![0; CHUNK];
@@ -224,6 +227,7 @@ impl SegmentReader {
                 let part = chunk.get_mut(..want).unwrap_or_default();
                 decoder.read_exact(part)?;
                 left -= u64::try_from(want).unwrap_or(0);
+                text(part);
                 wire.clear();
                 mbox.push(part, &mut wire);
                 message(line, Some(&wire))?;
@@ -287,10 +291,41 @@ impl SegmentReader {
         Ok(checked)
     }
 
+    /// The text of a data frame that fits in memory; `None` if a message in it is not what its
+    /// content id says.
+    ///
+    /// # Errors
+    /// As [`read_data`](Self::read_data).
+    pub(crate) fn read_text(&mut self, pair: &Pair) -> Result<Option<Vec<u8>>, PairError> {
+        let mut text = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        let mut wrong = false;
+        let mut tap = |part: &[u8]| text.extend_from_slice(part);
+        let read = self.read_frame(pair, &mut tap, &mut |line, bytes| {
+            if let Some(bytes) = bytes {
+                hasher.update(bytes);
+            } else {
+                wrong |= hasher.finalize().as_bytes() != line.id.as_bytes();
+                hasher.reset();
+            }
+            Ok(())
+        });
+        read.map_err(incomplete)?;
+        Ok((!wrong).then_some(text))
+    }
+
     fn u32(&mut self) -> Result<u32, PairError> {
         let mut bytes = [0; 4];
         self.input.read_exact(&mut bytes)?;
         Ok(u32::from_le_bytes(bytes))
+    }
+}
+
+/// The file is long enough for the pair, so what ends inside the data frame is not the file.
+fn incomplete(error: PairError) -> PairError {
+    match error {
+        PairError::Cut => PairError::Bad("the data frame is incomplete".to_owned()),
+        other => other,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::model::{AccountId, Job, JobState, RunReport};
 use crate::report::{BackupReport, Ending};
 use crate::source::Source;
 use crate::spool::SpoolOptions;
-use crate::store::{Reader, StoreError, Writer};
+use crate::store::{Reader, RepackPolicy, StoreError, Writer};
 
 /// Plans a backup against an archive that need not exist, and changes nothing anywhere.
 ///
@@ -155,7 +155,11 @@ async fn work(
     side.afterwards(&mut writer, &mut report).await?;
     report.received = received(request);
     finish_run(request, &mut writer, &report, job, account, started)?;
-    writer.finish()?;
+    if report.ending == Ending::Complete {
+        tidy(writer, stop, &mut report).await?;
+    } else {
+        writer.finish()?;
+    }
     match local {
         Some(error) => Err(BackupError::Spool(error)),
         None => Ok(report),
@@ -225,6 +229,33 @@ fn finish_run(
         total: report.total,
     }));
     writer.commit()?;
+    Ok(())
+}
+
+/// Puts small data frames together and ends in good order. The run is complete and durable, so a
+/// failure is no failure of it.
+async fn tidy(writer: Writer, stop: &Stop, report: &mut BackupReport) -> Result<(), BackupError> {
+    let stop = stop.clone();
+    // Reads, compresses and writes for seconds, while signals have to be heard.
+    let work = move || {
+        let mut writer = writer;
+        let policy = RepackPolicy::of_this_machine();
+        match writer.repack(&policy, &|| stop.is_requested()) {
+            Ok(done) => Ok((done, writer.finish()?)),
+            Err(error) => {
+                writer.abandon();
+                Err(error)
+            }
+        }
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok((done, ()))) => report.damaged += done.damaged,
+        Ok(Err(error)) => report.warnings.push(format!(
+            "everything is saved, but small frames could not be repacked: {}",
+            describe(&error)
+        )),
+        Err(died) => return Err(BackupError::Thread(std::io::Error::other(died))),
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::file::set_position;
 use super::{Catalog, CatalogError};
 use crate::archive::LogPosition;
-use crate::archive::format::{Damaged, Moved, Record, Seal};
+use crate::archive::format::{Damaged, Record, Seal};
 use crate::model::{
     Account, Checkpoint, ContentId, Evidence, Flags, Job, LineEnds, Location, Mailbox, Placement,
     RemoteId, RunReport, Skip, StoredContent,
@@ -43,7 +43,6 @@ impl Catalog {
                 at,
                 unix,
                 commit,
-                segments: HashMap::new(),
                 flags: HashMap::new(),
                 last: None,
             };
@@ -65,7 +64,6 @@ pub(super) struct Applier<'a> {
     unix: i64,
     /// The number of this commit, by which history goes: times may jump, runs may share a number.
     pub(super) commit: i64,
-    segments: HashMap<String, i64>,
     flags: HashMap<Flags, i64>,
     /// The content stored last: most placements follow their `store`.
     last: Option<(ContentId, i64)>,
@@ -86,6 +84,7 @@ impl Applier<'_> {
             Record::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             Record::Seal(seal) => self.seal(seal),
             Record::Moved(moved) => self.moved(moved),
+            Record::Repacked(repacked) => self.repacked(repacked),
             Record::Damaged(damaged) => self.damaged(damaged),
             Record::Maildrop(maildrop) => self.maildrop(maildrop),
             Record::Judged(judged) => self.judged(judged),
@@ -155,20 +154,13 @@ impl Applier<'_> {
         run.id == self.run && !late
     }
 
-    fn segment(&mut self, path: &str, frame: u64) -> rusqlite::Result<i64> {
-        let known = self.segments.get(path).copied();
-        // Within a frame of the journal, records of one segment come in its order.
-        let id = self
-            .tx
+    pub(super) fn segment(&self, path: &str, frame: u64) -> rusqlite::Result<i64> {
+        self.tx
             .prepare_cached(
                 "INSERT INTO segments (path, last_frame) VALUES (?1, ?2)
                  ON CONFLICT (path) DO UPDATE SET last_frame = max(last_frame, ?2) RETURNING id",
             )?
-            .query_row((path, frame), |row| row.get(0))?;
-        if known.is_none() {
-            self.segments.insert(path.to_owned(), id);
-        }
-        Ok(id)
+            .query_row((path, frame), |row| row.get(0))
     }
 
     fn store(&mut self, content: &StoredContent) -> rusqlite::Result<()> {
@@ -223,22 +215,6 @@ impl Applier<'_> {
                  WHERE id = ?1 RETURNING no",
             )?
             .query_row((id, segment, frame, pos, size), |row| row.get(0))
-    }
-
-    fn moved(&mut self, moved: &Moved) -> rusqlite::Result<()> {
-        let Location {
-            segment,
-            frame,
-            pos,
-            size,
-        } = &moved.at;
-        let segment = self.segment(segment, *frame)?;
-        self.tx
-            .prepare_cached(
-                "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5 WHERE id = ?1",
-            )?
-            .execute((moved.id.as_bytes(), segment, frame, pos, size))?;
-        Ok(())
     }
 
     fn damaged(&self, damaged: &Damaged) -> rusqlite::Result<()> {
@@ -361,10 +337,10 @@ impl Applier<'_> {
     fn seal(&self, seal: &Seal) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached(
-                "INSERT INTO segments (path, last_frame, sealed) VALUES (?1, 0, 1)
-                 ON CONFLICT (path) DO UPDATE SET sealed = 1",
+                "INSERT INTO segments (path, last_frame, sealed, len) VALUES (?1, 0, 1, ?2)
+                 ON CONFLICT (path) DO UPDATE SET sealed = 1, len = ?2",
             )?
-            .execute([&seal.segment])?;
+            .execute((&seal.segment, seal.len))?;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ const TABLES: [(&str, &str); 19] = [
         "states of mailboxes",
         "SELECT mailbox, began, name, wire, uidvalidity FROM mailbox_states ORDER BY mailbox, began",
     ),
-    ("segments", "SELECT path, last_frame, sealed FROM segments ORDER BY path"),
+    ("segments", "SELECT path, last_frame, sealed, len FROM segments ORDER BY path"),
     (
         "messages",
         "SELECT c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged

@@ -10,6 +10,7 @@
 mod apply;
 mod apply_history;
 mod apply_maildrop;
+mod apply_moves;
 mod digest;
 mod file;
 mod view;

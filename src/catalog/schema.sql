@@ -48,12 +48,13 @@ CREATE TABLE mailbox_states (
     PRIMARY KEY (mailbox, began)
 ) STRICT, WITHOUT ROWID;
 
--- last_frame: where the last pair the journal knows of begins.
+-- last_frame: where the last pair the journal knows of begins. len: bytes it was sealed with.
 CREATE TABLE segments (
     id         INTEGER PRIMARY KEY,
     path       TEXT    NOT NULL UNIQUE,
     last_frame INTEGER NOT NULL,
-    sealed     INTEGER NOT NULL DEFAULT 0
+    sealed     INTEGER NOT NULL DEFAULT 0,
+    len        INTEGER
 ) STRICT;
 
 -- A damaged content keeps its row, so that history stays readable, but counts as not held.
@@ -69,6 +70,8 @@ CREATE TABLE contents (
     size    INTEGER NOT NULL,
     damaged TEXT
 ) STRICT;
+
+CREATE INDEX contents_by_place ON contents (segment, frame);
 
 CREATE INDEX contents_damaged ON contents (no) WHERE damaged IS NOT NULL;
 

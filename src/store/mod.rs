@@ -12,11 +12,13 @@
 //! write access.
 
 mod adopt;
+mod folders;
 mod open;
 mod pop;
 mod read;
 mod recover;
 mod register;
+mod repack;
 mod write;
 
 use std::path::PathBuf;
@@ -26,11 +28,12 @@ use crate::catalog::CatalogError;
 use crate::durable::LockError;
 
 pub use adopt::Findings;
-pub(crate) use adopt::files_below;
+pub(crate) use folders::files_below;
 pub use open::OpenOptions;
 pub use pop::PopArrival;
-pub use read::Reader;
+pub use read::{HeldMail, Reader};
 pub use recover::{DamagedRegion, LostContent, RecoverError, RecoverReport, recover};
+pub use repack::{RepackPolicy, RepackReport};
 pub use write::{Arrived, Committed, Writer};
 
 /// Why an archive cannot be opened, or went wrong while it was open.

@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use super::adopt::{self, Findings};
+use super::adopt::{self, Behind, Findings};
+use super::folders;
 use super::write::Writer;
 use crate::archive::format::Record;
 use crate::archive::{
@@ -14,7 +15,6 @@ use crate::archive::{
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::durable::{self, Lock};
-use crate::model::StoredContent;
 
 /// How to open an archive for writing.
 #[derive(Debug, Clone, Default)]
@@ -103,7 +103,7 @@ impl OpenOptions {
         mark: Mark,
     ) -> Result<Writer, StoreError> {
         LogWriter::<Record>::settle(&dir.journal())?;
-        adopt::settle_names(&dir.mail())?;
+        folders::settle_names(&dir.mail())?;
         let root = dir.root();
         durable::sync_dir(root).map_err(|source| StoreError::Io {
             path: root.to_owned(),
@@ -139,7 +139,7 @@ impl OpenOptions {
             Some(catalog) => catalog,
             None => Catalog::create_beside(catalog_path, dir.id())?,
         };
-        let mut behind = Vec::new();
+        let mut behind = Behind::default();
         let end = roll_forward(&dir, &mut catalog, &mut behind)?;
         if rebuilt {
             catalog = catalog.install(catalog_path)?;
@@ -273,7 +273,7 @@ fn survey(dir: &ArchiveDir, from: LogPosition, promised: u64) -> Result<(), Stor
 pub(super) fn roll_forward(
     dir: &ArchiveDir,
     catalog: &mut Catalog,
-    behind: &mut Vec<StoredContent>,
+    behind: &mut Behind,
 ) -> Result<LogPosition, StoreError> {
     let mut reader = LogReader::<Record>::new(&dir.journal(), dir.id(), catalog.position()?);
     loop {
@@ -289,10 +289,7 @@ pub(super) fn roll_forward(
                     &frame.records,
                     frame.end,
                 )?;
-                behind.extend(frame.records.into_iter().filter_map(|r| match r {
-                    Record::Store(content) => Some(content),
-                    _ => None,
-                }));
+                behind.note(&frame.records);
             }
             Ok(None) | Err(LogError::Torn { .. }) => return Ok(reader.position()),
             Err(e) => return Err(e.into()),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::StoreError;
 use super::adopt::Findings;
 use super::pop::{PopArrival, PopPlacing};
+use super::repack::number_in;
 use crate::archive::format::Record;
 use crate::archive::{ArchiveDir, Body, LastSegment, LogWriter, MailWriter, NewContent};
 use crate::catalog::Catalog;
@@ -351,7 +352,7 @@ impl Writer {
 
 /// A limit that a test lowers through the environment, to have many commits or full segments
 /// of little mail.
-fn lowered(name: &str) -> Option<u64> {
+pub(super) fn lowered(name: &str) -> Option<u64> {
     if cfg!(feature = "testing") {
         std::env::var(name).ok()?.parse().ok()
     } else {
@@ -360,20 +361,17 @@ fn lowered(name: &str) -> Option<u64> {
 }
 
 /// A mailbox's newest segment.
-fn last_segment(
+pub(super) fn last_segment(
     segments: &[(String, u64, bool)],
     account: &Account,
     mailbox: &Mailbox,
 ) -> Option<LastSegment> {
-    let folder = format!("{}/{}/", account.folder, mailbox.folder);
+    let folder = format!("{}/{}", account.folder, mailbox.folder);
     segments
         .iter()
         .filter_map(|(path, last_pair, sealed)| {
-            let number = path
-                .strip_prefix(&folder)?
-                .strip_suffix(crate::archive::format::SEGMENT_SUFFIX)?;
             Some(LastSegment {
-                number: number.parse().ok()?,
+                number: number_in(&folder, path)?,
                 last_pair: (!sealed).then_some(*last_pair),
             })
         })

@@ -19,13 +19,22 @@ pub(super) struct Truth {
     /// A catalog built from it alone; `None` when it is damaged.
     pub(super) catalog: Option<Catalog>,
     /// Sealed segments and their lengths.
-    pub(super) sealed: BTreeMap<String, u64>,
+    pub(super) sealed: BTreeMap<String, Sealed>,
+}
+
+/// How a segment was sealed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sealed {
+    /// With so many bytes.
+    pub(super) len: u64,
+    /// What was behind them lies elsewhere, and may be there until a run removes it.
+    pub(super) cut: bool,
 }
 
 /// What is looked for while the journal is read.
 #[derive(Default)]
 struct Watch {
-    sealed: BTreeMap<String, u64>,
+    sealed: BTreeMap<String, Sealed>,
     mailboxes: BTreeSet<MailboxId>,
     /// Placements of contents nobody stored.
     orphans: BTreeSet<ContentId>,
@@ -131,7 +140,18 @@ impl Watch {
                     self.mailboxes.insert(mailbox.id);
                 }
                 Record::Seal(seal) => {
-                    self.sealed.insert(seal.segment.clone(), seal.len);
+                    let cut = |old: &Sealed| old.cut && old.len == seal.len;
+                    let cut = self.sealed.get(&seal.segment).is_some_and(cut);
+                    let sealed = Sealed { len: seal.len, cut };
+                    self.sealed.insert(seal.segment.clone(), sealed);
+                }
+                Record::Repacked(repacked) if repacked.left == 0 => {
+                    self.sealed.remove(&repacked.segment);
+                }
+                Record::Repacked(repacked) => {
+                    let (len, cut) = (repacked.left, true);
+                    self.sealed
+                        .insert(repacked.segment.clone(), Sealed { len, cut });
                 }
                 Record::Place(place) => {
                     if !self.mailboxes.contains(&place.mailbox) {

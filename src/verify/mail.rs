@@ -141,7 +141,15 @@ fn record(
 
 /// Reads one data frame.
 fn check_frame(path: &std::path::Path, offset: u64) -> std::io::Result<Outcome> {
-    let mut reader = SegmentReader::open(path, offset)?;
+    let mut reader = match SegmentReader::open(path, offset) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Outcome {
+                text: Some("the segment is missing".to_owned()),
+                ..Outcome::default()
+            });
+        }
+        other => other?,
+    };
     let pair = match reader.next_pair() {
         Ok(Some(pair)) => pair,
         Ok(None) => {

@@ -13,11 +13,15 @@ mod structure;
 
 use std::path::PathBuf;
 
-use crate::archive::LogError;
+use crate::archive::format::Record;
+use crate::archive::{LogError, LogReader};
 use crate::catalog::CatalogError;
 use crate::event::Sink;
 use crate::model::ContentId;
 use crate::store::{Reader, StoreError};
+
+/// How often everything is read again because a run moved mail meanwhile.
+const AGAIN: usize = 3;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -151,6 +155,45 @@ pub enum VerifyError {
 /// The system failed, so that nothing can be said. Whatever is wrong with the archive itself
 /// stands in the report.
 pub fn verify(
+    reader: &Reader,
+    options: &VerifyOptions,
+    sink: &dyn Sink,
+) -> Result<VerifyReport, VerifyError> {
+    let mut report = once(reader, options, sink)?;
+    let mut newer;
+    let mut last = reader;
+    // A run may write segments anew meanwhile, and remove what was about to be read.
+    for _ in 0..AGAIN {
+        if report.is_sound() || !was_moved_since(last)? {
+            break;
+        }
+        newer = last.reopen()?;
+        report = once(&newer, options, sink)?;
+        last = &newer;
+    }
+    Ok(report)
+}
+
+/// Whether commits since the reader was opened moved mail.
+fn was_moved_since(reader: &Reader) -> Result<bool, VerifyError> {
+    let dir = reader.dir();
+    let mut log = LogReader::<Record>::new(&dir.journal(), dir.id(), reader.opened_at());
+    loop {
+        match log.next_frame() {
+            Ok(Some(frame)) => {
+                let moves = |r: &Record| matches!(r, Record::Repacked(_) | Record::Moved(_));
+                if frame.records.iter().any(moves) {
+                    return Ok(true);
+                }
+            }
+            // What is wrong with the journal is in the report.
+            Ok(None) | Err(LogError::Torn { .. } | LogError::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn once(
     reader: &Reader,
     options: &VerifyOptions,
     sink: &dyn Sink,

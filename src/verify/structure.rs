@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::journal::Sealed;
 use super::{Finding, FindingKind, Unnamed, VerifyError, VerifyReport};
 use crate::archive::{ArchiveDir, Pair, PairError, SegmentReader};
 use crate::catalog::Catalog;
@@ -24,7 +25,7 @@ pub(super) struct FrameToRead {
 pub(super) fn check(
     dir: &ArchiveDir,
     catalog: &Catalog,
-    sealed: &BTreeMap<String, u64>,
+    sealed: &BTreeMap<String, Sealed>,
     report: &mut VerifyReport,
 ) -> Result<Vec<FrameToRead>, VerifyError> {
     let files: BTreeSet<String> = files_below(&dir.mail())?.into_iter().collect();
@@ -47,12 +48,8 @@ pub(super) fn check(
         };
         if files.contains(segment) {
             walk.segment(expected, &lost, sealed.get(segment).copied())?;
-        } else if !expected.is_empty() {
-            walk.find(
-                None,
-                ids(expected.values().flatten()),
-                "the segment is missing",
-            );
+        } else {
+            walk.missing(&expected);
         }
     }
     Ok(frames)
@@ -89,11 +86,18 @@ impl Walk<'_> {
         });
     }
 
+    fn missing(&mut self, expected: &BTreeMap<u64, Vec<StoredContent>>) {
+        if !expected.is_empty() {
+            let lost = ids(expected.values().flatten());
+            self.find(None, lost, "the segment is missing");
+        }
+    }
+
     fn segment(
         &mut self,
         mut expected: BTreeMap<u64, Vec<StoredContent>>,
         lost: &BTreeSet<u64>,
-        sealed: Option<u64>,
+        sealed: Option<Sealed>,
     ) -> Result<(), VerifyError> {
         let path = self.dir.mail().join(self.segment);
         let io = |source: io::Error| VerifyError::Io {
@@ -102,7 +106,14 @@ impl Walk<'_> {
         };
         let name: std::sync::Arc<str> = self.segment.into();
         let last = expected.keys().next_back().copied();
-        let mut reader = SegmentReader::open(&path, 0).map_err(io)?;
+        let mut reader = match SegmentReader::open(&path, 0) {
+            // A run wrote it anew since it was listed, and may have removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.missing(&expected);
+                return Ok(());
+            }
+            other => other.map_err(io)?,
+        };
         let len = reader.file_len();
         let mut at = 0;
         let mut unnamed = Unnamed {
@@ -162,7 +173,13 @@ impl Walk<'_> {
                 break;
             };
             at = next;
-            reader = SegmentReader::open(&path, at).map_err(io)?;
+            reader = match SegmentReader::open(&path, at) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.missing(&expected);
+                    return Ok(());
+                }
+                other => other.map_err(io)?,
+            };
         }
         for (frame, contents) in expected {
             let text = if frame >= len {
@@ -172,7 +189,8 @@ impl Walk<'_> {
             };
             self.find(Some(frame), ids(contents.iter()), text);
         }
-        if let Some(sealed) = sealed.filter(|sealed| *sealed != len) {
+        let as_sealed = |s: &Sealed| s.len == len || (s.cut && s.len < len);
+        if let Some(sealed) = sealed.filter(|s| !as_sealed(s)).map(|s| s.len) {
             self.find(
                 Some(len.min(sealed)),
                 Vec::new(),

@@ -12,11 +12,12 @@ use mailstow::archive::mboxrd::LineEndScan;
 use mailstow::archive::{Body, NewContent};
 use mailstow::catalog::{AsOf, NOW, Within};
 use mailstow::clock::{Clock, rfc3339};
+use mailstow::durable::LockError;
 use mailstow::model::{
     Account, AccountId, ContentId, Flags, InternalDate, Mailbox, MailboxId, RemoteId, RunReport,
     Tally, UidSet,
 };
-use mailstow::store::{Arrived, OpenOptions, Reader, Writer};
+use mailstow::store::{Arrived, OpenOptions, Reader, StoreError, Writer};
 use tempfile::TempDir;
 
 /// The time of the first run; each takes place a day after the one before.
@@ -49,6 +50,21 @@ pub struct Night {
     at: i64,
 }
 
+/// Opens an archive. A process that another test is just starting has our files open as well, and
+/// with them a lock that was let go, until it runs its own program.
+pub fn open(options: &OpenOptions, root: &Path) -> Writer {
+    for _ in 0..200 {
+        match options.open(root) {
+            Err(StoreError::Lock {
+                source: LockError::Held,
+                ..
+            }) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            other => return other.unwrap(),
+        }
+    }
+    panic!("{} stays locked", root.display());
+}
+
 impl Nights {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -76,7 +92,7 @@ impl Nights {
             threads: 1,
             ..OpenOptions::default()
         };
-        let mut writer = options.open(&self.root()).unwrap();
+        let mut writer = open(&options, &self.root());
         let account = writer.account(account, &format!("{account}.host")).unwrap();
         let known = writer.catalog().mailboxes(None).unwrap();
         Night {
@@ -105,7 +121,17 @@ impl Night {
     }
 
     pub fn place(&mut self, mailbox: MailboxId, remote: RemoteId, n: u32, flags: &[&str]) {
-        let bytes = message(n);
+        self.arrive(mailbox, remote, n, flags, message(n));
+    }
+
+    pub fn arrive(
+        &mut self,
+        mailbox: MailboxId,
+        remote: RemoteId,
+        n: u32,
+        flags: &[&str],
+        bytes: Vec<u8>,
+    ) {
         let content = NewContent {
             id: ContentId::of(&bytes),
             len: bytes.len() as u64,

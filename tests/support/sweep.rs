@@ -70,7 +70,14 @@ impl Scenario<'_> {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. Gives the runner with the archive.
+    pub fn run(&self) -> Mailstow {
+        let mailstow = self.begin();
+        Ended::of(&mut self.backup(&mailstow)).expect(0);
+        mailstow
+    }
+
+    /// Runs it to its end, and counts its steps.
     pub fn uninterrupted(&self) -> Uninterrupted {
         let mailstow = self.begin();
         let count = mailstow.path().join("steps");

@@ -142,6 +142,23 @@ impl MailWriter {
         self.segments.rename(mailbox);
     }
 
+    /// Segments that were appended to and are not sealed yet, as far as commits went.
+    #[must_use]
+    pub fn written_to(&self) -> Vec<String> {
+        self.segments.written_to.iter().cloned().collect()
+    }
+
+    /// Whether a segment of so many bytes is to be sealed.
+    #[must_use]
+    pub const fn is_full(&self, len: u64) -> bool {
+        len >= self.segments.seal_at
+    }
+
+    /// Forgets a segment that is not appended to any more.
+    pub fn release(&mut self, segment: &str) {
+        self.segments.release(segment);
+    }
+
     /// Takes a new content. A large one closes the open frames and gets its own; a full frame
     /// goes to the compressors. May wait for them.
     ///

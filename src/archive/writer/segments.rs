@@ -60,6 +60,8 @@ pub(super) struct Segments {
     open: BTreeMap<String, OpenSegment>,
     unsynced_dirs: BTreeSet<PathBuf>,
     uses: u64,
+    /// Appended to, and not sealed since.
+    pub(super) written_to: BTreeSet<String>,
     /// A segment is sealed at this many bytes.
     pub(super) seal_at: u64,
 }
@@ -74,6 +76,7 @@ impl Segments {
             open: BTreeMap::new(),
             unsynced_dirs: BTreeSet::new(),
             uses: 0,
+            written_to: BTreeSet::new(),
             seal_at: SEGMENT_BYTES,
         })
     }
@@ -136,7 +139,10 @@ impl Segments {
             .map_err(|source| WriteError { path, source })?;
         let len = segment.file.len();
         let mut seal = None;
-        if len >= self.seal_at {
+        if len < self.seal_at {
+            self.written_to.insert(relative.clone());
+        } else {
+            self.written_to.remove(&relative);
             self.place(mailbox)?.open = false;
             seal = Some(Seal {
                 segment: relative.clone(),
@@ -182,6 +188,11 @@ impl Segments {
         }
         let full = self.seal_at;
         self.open.retain(|_, s| s.file.len() < full);
+    }
+
+    pub(super) fn release(&mut self, segment: &str) {
+        self.open.remove(segment);
+        self.written_to.remove(segment);
     }
 
     pub(super) fn abandon(mut self) {

@@ -115,4 +115,46 @@ impl Catalog {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
     }
+
+    /// The lengths, in bytes, that segments were sealed with.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn sealed_lengths(&self) -> Result<Vec<(String, u64)>, CatalogError> {
+        self.rows(
+            "SELECT path, len FROM segments WHERE sealed = 1 AND len IS NOT NULL ORDER BY path",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// The last data frames of a segment, in its order: where each begins and how many bytes of
+    /// text its contents take. Goes back from the end as long as `wanted` says so of that text.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn last_frames(
+        &self,
+        segment: &str,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Result<Vec<(u64, u64)>, CatalogError> {
+        let query = || -> rusqlite::Result<Vec<(u64, u64)>> {
+            let mut statement = self.db.prepare_cached(
+                "SELECT frame, sum(size) FROM contents WHERE segment = (SELECT id FROM segments WHERE path = ?1)
+                 GROUP BY frame ORDER BY frame DESC",
+            )?;
+            let mut rows = statement.query([segment])?;
+            let mut frames = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text = row.get(1)?;
+                if !wanted(text) {
+                    break;
+                }
+                frames.push((row.get(0)?, text));
+            }
+            frames.reverse();
+            Ok(frames)
+        };
+        query().map_err(|e| self.error(e))
+    }
 }

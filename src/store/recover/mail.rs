@@ -14,7 +14,7 @@ use crate::durable;
 use crate::event::{Event, Sink};
 use crate::header;
 use crate::model::{ContentId, Flags, RemoteId, StoredContent};
-use crate::store::adopt::files_below;
+use crate::store::files_below;
 
 /// Messages larger than this go through a file.
 const SPOOL_FROM: usize = 8 << 20;

@@ -4,15 +4,21 @@
 //!   contents without placements. The next run finds them held and links them.
 //! * An incomplete pair there is cut, unless a whole one stands behind it (the medium wrote
 //!   out of order): then the segment is sealed as it is, and what is whole is adopted.
+//! * A segment nobody names whose contents are all held elsewhere is what a run left that died
+//!   while it wrote a segment anew, on one side of its commit point or the other. So is what lies
+//!   behind the end of a sealed one. It is looked at where they are held now; if that is whole,
+//!   this copy is removed.
 //! * Mail the journal names that is not there, or not what it was, is *damage*: the segment is
 //!   sealed as it is, the lost contents are recorded and count as not held.
+
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use super::StoreError;
-use crate::archive::format::{ContentsLine, Damaged, Record, SEGMENT_SUFFIX, Seal};
+use crate::archive::format::{ContentsLine, Damaged, Record, Seal};
 use crate::archive::{ArchiveDir, Checked, Pair, PairError, SegmentReader, pair_behind};
 use crate::catalog::Catalog;
 use crate::durable::{self, AppendFile};
@@ -30,6 +36,33 @@ pub struct Findings {
     pub damaged: Vec<(String, u64, String)>,
 }
 
+/// Where the journal names mail that the catalog had not seen: the first pair of each segment.
+#[derive(Debug, Default)]
+pub(super) struct Behind(BTreeMap<String, u64>);
+
+impl Behind {
+    /// Takes note of the records of a frame.
+    pub(super) fn note(&mut self, records: &[Record]) {
+        for record in records {
+            match record {
+                Record::Store(content) => check(&mut self.0, &content.at.segment, content.at.frame),
+                Record::Moved(moved) => check(&mut self.0, &moved.at.segment, moved.at.frame),
+                Record::Repacked(repacked) => {
+                    if let Some(into) = &repacked.into {
+                        check(&mut self.0, into, 0);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn check(from: &mut BTreeMap<String, u64>, segment: &str, frame: u64) {
+    let from = from.entry(segment.to_owned()).or_insert(frame);
+    *from = frame.min(*from);
+}
+
 /// What is to be done about one segment.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -41,6 +74,12 @@ pub(super) struct Tail {
     damaged: Option<(Vec<ContentId>, String)>,
     /// Nothing of the file is worth keeping, and no record names it.
     remove: bool,
+    /// Nothing in it is whole.
+    is_empty: bool,
+    /// The length it was sealed with, where it has more.
+    sealed: Option<u64>,
+    /// It is sealed as it is.
+    seal: bool,
     len: u64,
 }
 
@@ -52,6 +91,9 @@ impl Tail {
             cut: None,
             damaged: None,
             remove: false,
+            is_empty: false,
+            sealed: None,
+            seal: false,
             len: 0,
         }
     }
@@ -66,49 +108,33 @@ pub(super) fn are_whole(dir: &ArchiveDir, catalog: &Catalog) -> Result<bool, Sto
     Ok(catalog.segments()?.iter().all(whole))
 }
 
-/// Makes what a killed run left behind durable, names included: a folder it made and did not
-/// live to sync would otherwise vanish in a power cut, with all that is committed into it since.
-pub(super) fn settle_names(mail: &Path) -> Result<(), StoreError> {
-    let mut folders = vec![mail.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let io = |source| StoreError::Io {
-            path: folder.clone(),
-            source,
-        };
-        durable::sync_dir(&folder).map_err(io)?;
-        for entry in std::fs::read_dir(&folder).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            if entry.file_type().map_err(io)?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Looks at every unsealed segment, known or not. Changes nothing but the page cache.
+/// Looks at every unsealed segment, known or not, and at what lies behind the end of sealed ones.
+/// Changes nothing but the page cache.
 pub(super) fn examine(
     dir: &ArchiveDir,
     catalog: &Catalog,
-    behind: &[StoredContent],
+    behind: &Behind,
 ) -> Result<Vec<Tail>, StoreError> {
-    let mut check_from: BTreeMap<&str, u64> = BTreeMap::new();
-    for content in behind {
-        let from = check_from
-            .entry(&content.at.segment)
-            .or_insert(content.at.frame);
-        *from = content.at.frame.min(*from);
-    }
+    let mut check_from = behind.0.clone();
     let known: BTreeMap<String, (u64, bool)> = catalog
         .segments()?
         .into_iter()
         .map(|(path, last, sealed)| (path, (last, sealed)))
         .collect();
+    let mut strangers = strangers::find(dir, catalog, &known)?;
+    // Before a copy goes that nobody names, the one that is named is looked at.
+    for content in strangers.iter().flat_map(|tail| &tail.adopt) {
+        if catalog.holds(content.id)?
+            && let Some(held) = catalog.content(content.id)?
+        {
+            check(&mut check_from, &held.at.segment, held.at.frame);
+        }
+    }
     let mut tails = Vec::new();
     for (segment, (last, sealed)) in &known {
         // A sealed segment was whole and synced before its seal was journaled. It is looked
         // at only when the records the catalog had not seen name mail in it.
-        let from = check_from.get(segment.as_str()).copied();
+        let from = check_from.get(segment).copied();
         if !sealed || from.is_some() {
             tails.push(known_segment(
                 dir,
@@ -119,19 +145,15 @@ pub(super) fn examine(
             )?);
         }
     }
-    for segment in files_below(&dir.mail())? {
-        if !known.contains_key(&segment) {
-            let path = dir.mail().join(&segment);
-            // ORDER: before a record names what lies here, it is on disk, and really so.
-            let file = AppendFile::open(&path).and_then(|mut file| file.sync().map(|()| file));
-            file.map_err(|source| StoreError::Io { path, source })?
-                .drop_cache();
-            let mut tail = Tail::of(&segment);
-            let end = behind_the_end(dir, catalog, &mut tail, 0)?;
-            tail.remove = end == 0 && tail.damaged.is_none();
-            tails.push(tail);
-        }
+    let lost: BTreeSet<ContentId> = tails
+        .iter()
+        .flat_map(|tail| tail.damaged.iter().flat_map(|(lost, _)| lost))
+        .copied()
+        .collect();
+    for tail in &mut strangers {
+        strangers::judge(tail, catalog, &lost)?;
     }
+    tails.append(&mut strangers);
     Ok(tails)
 }
 
@@ -144,28 +166,44 @@ pub(super) fn settle(
     let mut findings = Findings::default();
     let mut records = Vec::new();
     let mut seals = Vec::new();
-    let mut adopted = BTreeSet::new();
-    for tail in tails {
+    let mut found = BTreeSet::new();
+    let mut removed = BTreeSet::new();
+    for tail in &tails {
         let path = dir.mail().join(&tail.segment);
         let io = |source| StoreError::Io {
             path: path.clone(),
             source,
         };
-        if let Some(len) = tail.cut {
+        // What a segment written anew leaves behind was never anybody's loss.
+        if let Some(len) = tail.cut.filter(|_| tail.sealed.is_none()) {
             findings.cut.push((tail.segment.clone(), tail.len - len));
         }
         match tail.cut {
-            _ if tail.remove => durable::remove_file(&path).map_err(io)?,
+            _ if tail.remove => {
+                durable::remove_file(&path).map_err(io)?;
+                removed.extend(path.parent().map(Path::to_owned));
+            }
             Some(len) => durable::set_len(&path, len).map_err(io)?,
             None => {}
         }
-        for content in tail.adopt {
-            if !catalog.holds(content.id)? && adopted.insert(content.id) {
-                findings.adopted += 1;
-                records.push(Record::Store(content));
+        for content in &tail.adopt {
+            if found.insert(content.id) {
+                findings.adopted += u64::from(!catalog.holds(content.id)?);
+                records.push(Record::Store(content.clone()));
             }
         }
+    }
+    for folder in removed {
+        let synced = durable::sync_dir(&folder);
+        synced.map_err(|source| StoreError::Io {
+            path: folder,
+            source,
+        })?;
+    }
+    for tail in tails {
         if let Some((lost, reason)) = tail.damaged {
+            // A copy of it may have turned up elsewhere.
+            let lost: Vec<ContentId> = lost.into_iter().filter(|id| !found.contains(id)).collect();
             findings.damaged.push((
                 tail.segment.clone(),
                 u64::try_from(lost.len()).unwrap_or(0),
@@ -180,11 +218,13 @@ pub(super) fn settle(
                 })
             });
             seals.extend(records);
-            seals.push(Record::Seal(Seal {
-                segment: tail.segment,
-                len: tail.len,
-            }));
+        } else if !tail.seal {
+            continue;
         }
+        seals.push(Record::Seal(Seal {
+            segment: tail.segment,
+            len: tail.len,
+        }));
     }
     records.extend(seals);
     Ok((records, findings))
@@ -262,19 +302,22 @@ fn known_segment(
     if let Some(reason) = reason {
         tail.damaged = Some((lost, reason));
     } else if !sealed {
-        behind_the_end(dir, catalog, &mut tail, end)?;
+        behind_the_end(dir, &mut tail, end)?;
+        // What the catalog holds already needs no second record.
+        let mut unknown = Vec::new();
+        for content in tail.adopt.drain(..) {
+            if !catalog.holds(content.id)? {
+                unknown.push(content);
+            }
+        }
+        tail.adopt = unknown;
     }
     Ok(tail)
 }
 
 /// Adopts whole pairs from `end` on, and marks the first that is not whole for cutting; where
 /// a whole one stands behind that, nothing is cut. Gives where the last whole one ends.
-fn behind_the_end(
-    dir: &ArchiveDir,
-    catalog: &Catalog,
-    tail: &mut Tail,
-    end: u64,
-) -> Result<u64, StoreError> {
+fn behind_the_end(dir: &ArchiveDir, tail: &mut Tail, end: u64) -> Result<u64, StoreError> {
     let path = dir.mail().join(&tail.segment);
     let io = |source| StoreError::Io {
         path: path.clone(),
@@ -306,14 +349,6 @@ fn behind_the_end(
     } else {
         good_end = from;
     }
-    // What the catalog holds already needs no second record.
-    let mut unknown = Vec::new();
-    for content in tail.adopt.drain(..) {
-        if !catalog.holds(content.id)? {
-            unknown.push(content);
-        }
-    }
-    tail.adopt = unknown;
     Ok(good_end)
 }
 
@@ -383,36 +418,4 @@ fn content(line: &ContentsLine, pair: &Pair, segment: &str, head: Option<String>
         head,
         at,
     }
-}
-
-/// All segment files below `mail/`, as paths relative to it, sorted.
-pub(crate) fn files_below(mail: &Path) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    let mut folders = vec![mail.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let io = |source| StoreError::Io {
-            path: folder.clone(),
-            source,
-        };
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound && folder == mail => return Ok(found),
-            Err(e) => return Err(io(e)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(io)?;
-            let kind = entry.file_type().map_err(io)?;
-            let path = entry.path();
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file()
-                && let Some(relative) = path.strip_prefix(mail).ok().and_then(Path::to_str)
-                && relative.ends_with(SEGMENT_SUFFIX)
-            {
-                found.push(relative.to_owned());
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }

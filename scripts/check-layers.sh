@@ -46,9 +46,11 @@ rules() {
   own ureq 'cli/ping'
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
   ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
+  ban 'source/|imap/|pop3/|net/' "$(into 'contact')"
+  ban 'contact/' "$(into 'catalog|archive|store|target|backup|verify|export|find|report')"
   ban 'spam/' "$(into '(?!spam\b|header\b|model\b)[a-z_]+')"
   ban 'target/' "$(into 'catalog|store|net|imap|source|backup|replay|event')"
-  ban 'catalog/|archive/' "$(into 'net|imap|pop3|source|target|store|backup|replay|event')"
+  ban 'catalog/|archive/' "$(into 'net|imap|pop3|source|contact|target|store|backup|replay|event')"
   ban 'archive/' "$(into 'catalog')"
   ban 'backup/(?:imap|pop3)/plan\.rs' "$(into 'net|imap|source|catalog|archive|durable')"
   ban 'backup/(?:imap|pop3)/plan\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
@@ -104,6 +106,9 @@ no|backup/imap/plan.rs|use crate::model::job::Job;
 yes|imap/session.rs|use async_pop::Client;
 no|pop3/sign_in.rs|use async_pop::Client;
 yes|spam/judge.rs|use crate::catalog::Catalog;
+yes|contact/line.rs|use crate::{catalog::Catalog, imap::Session};
+no|contact/line.rs|use crate::source::ImapSource;
+yes|source/imap.rs|use crate::contact::Line;
 yes|report.rs|use crate::cli::json;
 no|main.rs|use crate::cli::run;
 yes|archive/segment.rs|file.sync_data()?;

@@ -14,7 +14,7 @@
 //!
 //! * [`source`] is an account on a server; [`imap`] and [`pop3`] speak the protocols over a [`net`]
 //!   transport that cannot hang and for which an end of stream is an error. Messages too large
-//!   for memory pass through [`spool`].
+//!   for memory pass through [`spool`]. [`contact`] dials again what broke, within reason.
 //! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
 //!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
 //!   protocols is the course of a run; each protocol is a side of it. IMAP looks at each
@@ -39,6 +39,7 @@
 //! | [`net`] | [`secret`] | protocols |
 //! | [`imap`], [`pop3`] | [`net`], [`model`], [`secret`], [`spool`] | archive, catalog, policy |
 //! | [`source`] | [`imap`], [`pop3`], [`net`] | archive, catalog, engines |
+//! | [`contact`] | [`source`], [`imap`], [`pop3`], [`net`], [`spool`], [`event`], [`durable`] | archive, catalog, engines |
 //! | [`archive`] | [`durable`], [`model`], [`clock`], [`header`] | network, catalog, engines |
 //! | [`catalog`] | the records of [`archive`], [`durable`], [`model`] | network, engines |
 //! | [`store`] | [`archive`], [`catalog`], [`durable`] | network, engines |
@@ -97,6 +98,7 @@ pub mod archive;
 pub mod backup;
 pub mod catalog;
 pub mod clock;
+pub mod contact;
 pub mod durable;
 pub mod event;
 pub mod export;

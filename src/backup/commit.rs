@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::stop::Stop;
 use crate::archive::format::Record;
+use crate::contact::Stop;
 use crate::event::{Event, Sink};
 use crate::store::{Arrived, Committed, StoreError, Writer};
 

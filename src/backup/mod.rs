@@ -9,28 +9,25 @@
 //!
 //! `run.rs` is the course of a run. What a protocol does in it is a `Side`: [`imap`] and
 //! [`pop3`] each have their enumeration, their pure plan and their way of fetching. They share
-//! the committer, the job, the patience with a server, and the way to stop.
+//! the committer and the job; how a server is kept in contact with is [`crate::contact`]'s.
 
 mod commit;
 mod identify;
 mod imap;
 mod job;
-mod patience;
 mod pop3;
 mod run;
 mod side;
-mod stop;
 
 use std::path::PathBuf;
 
-#[cfg(feature = "testing")]
-pub use patience::testing;
 pub use pop3::DeletePolicy;
 pub use run::{dry_run, run};
-pub use side::ServerError;
-pub use stop::Stop;
 
 use crate::catalog::CatalogError;
+#[cfg(feature = "testing")]
+pub use crate::contact::testing;
+pub use crate::contact::{ServerError, Stop};
 use crate::model::Selection;
 use crate::source::Source;
 use crate::store::{OpenOptions, StoreError};

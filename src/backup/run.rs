@@ -1,23 +1,21 @@
 //! One run over one account.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::commit::{Committer, Finished};
 use super::imap::ImapSide;
 use super::job::plan_job;
 use super::pop3::Pop3Side;
-use super::side::{Ended, Ground, ServerError, Side, describe};
-use super::stop::Stop;
+use super::side::{Ended, Ground, Side};
 use super::{BackupError, Request};
 use crate::archive::format::Record;
 use crate::catalog::Catalog;
+use crate::contact::{ServerError, Stop, describe, spool_into};
 use crate::event::{Event, Sink};
 use crate::model::{AccountId, Job, JobState, RunReport};
 use crate::report::{BackupReport, Ending};
 use crate::source::Source;
-use crate::spool::SpoolOptions;
 use crate::store::{Reader, RepackPolicy, StoreError, Writer};
 
 /// Plans a backup against an archive that need not exist, and changes nothing anywhere.
@@ -257,17 +255,6 @@ async fn tidy(writer: Writer, stop: &Stop, report: &mut BackupReport) -> Result<
         Err(died) => return Err(BackupError::Thread(std::io::Error::other(died))),
     }
     Ok(())
-}
-
-/// Large messages wait as files in the archive's `tmp/`.
-fn spool_into(tmp: &Path) -> SpoolOptions {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let tmp = tmp.to_owned();
-    SpoolOptions::new(Arc::new(move || {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = tmp.join(format!("spool-{}-{number}", std::process::id()));
-        Ok((crate::durable::create_new(&path)?, path))
-    }))
 }
 
 fn received(request: &Request) -> u64 {

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::commit::Committer;
-use super::stop::Stop;
 use super::{BackupError, Request};
 use crate::catalog::Catalog;
+use crate::contact::{ServerError, Stop};
 use crate::event::Sink;
-use crate::imap::ImapError;
 use crate::model::{Account, JobMailbox};
-use crate::net::{Disposition, Scope};
-use crate::pop3::Pop3Error;
 use crate::report::BackupReport;
 use crate::spool::SpoolOptions;
 use crate::store::{Committed, StoreError, Writer};
@@ -94,46 +91,4 @@ pub(super) enum Ended {
     Failed(ServerError),
     /// It panicked, which is a defect of ours.
     Died,
-}
-
-/// An error of one of the protocols.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// IMAP.
-    #[error(transparent)]
-    Imap(#[from] ImapError),
-    /// POP3.
-    #[error(transparent)]
-    Pop3(#[from] Pop3Error),
-}
-
-impl ServerError {
-    /// How much it costs, and whether to try again.
-    #[must_use]
-    pub fn disposition(&self) -> (Scope, Disposition) {
-        match self {
-            Self::Imap(error) => error.disposition(),
-            Self::Pop3(error) => error.disposition(),
-        }
-    }
-
-    /// Whether it is this machine that failed, so that nobody else can do better.
-    pub(super) fn is_local(&self) -> bool {
-        self.disposition().0 == Scope::Run
-    }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

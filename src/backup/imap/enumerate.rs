@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::base::Eye;
 use super::found::{Enumerated, Enumeration, Outcome};
-use super::line::Line;
 use super::list::{Listed, list};
 use super::look::Look;
 use super::missing::judge;
@@ -12,6 +11,7 @@ use super::rename::former;
 use crate::backup::{BackupError, Request};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::parse_rfc3339;
+use crate::contact::Line;
 use crate::event::{Event, Sink};
 use crate::model::{Account, JobState, Mailbox, MailboxId, RunReport, UidSet};
 use crate::source::{ImapSource, SeenMailbox};

@@ -1,9 +1,8 @@
 //! Which mailboxes the server lists.
 
-use super::line::{Line, Trouble};
 use crate::backup::BackupError;
-use crate::backup::side::describe;
 use crate::catalog::{Catalog, CatalogError};
+use crate::contact::{Line, Trouble, describe};
 use crate::imap::Session;
 use crate::model::{Mailbox, Selection};
 use crate::source::{ImapSource, SeenMailbox, select};

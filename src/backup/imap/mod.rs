@@ -2,8 +2,8 @@
 //!
 //! `enumerate` lists and examines mailboxes and has each planned by `plan`, which is pure.
 //! `workers` starts a `fetch` worker per connection, which take batches from `work`. `settle`
-//! finds out what became of messages that did not come. `line` is the session of all that needs
-//! only one.
+//! finds out what became of messages that did not come. All that needs only one session goes over
+//! a [`Line`].
 
 mod base;
 mod brake;
@@ -13,11 +13,9 @@ mod enumerate;
 mod fetch;
 mod found;
 mod heal;
-mod line;
 mod list;
 mod look;
 mod missing;
-mod parts;
 mod plan;
 mod register;
 mod rename;
@@ -29,6 +27,7 @@ use super::BackupError;
 use super::commit::Committer;
 use super::side::{Ended, Ground, Load, Side};
 use crate::catalog::Catalog;
+use crate::contact::Line;
 use crate::imap::{Quirks, Session};
 use crate::model::{Account, JobMailbox, Mailbox};
 use crate::report::BackupReport;
@@ -37,7 +36,6 @@ use crate::store::{Committed, Writer};
 
 use self::enumerate::enumerate;
 use self::found::{Enumeration, Outcome};
-use self::line::Line;
 use self::settle::Closing;
 use self::work::Work;
 use self::workers::{Stage, fetch_all};

@@ -1,9 +1,9 @@
 //! A mailbox that goes by another name now.
 
-use super::line::{Line, Trouble};
 use super::look::headers_of;
 use crate::backup::BackupError;
 use crate::catalog::{Catalog, CatalogError};
+use crate::contact::{Line, Trouble};
 use crate::model::{Held, Listing, Mailbox, UidSet};
 use crate::source::SeenMailbox;
 

@@ -10,14 +10,13 @@
 use std::collections::HashMap;
 
 use super::Pop3Side;
-use super::door::{Interrupted, Open};
 use super::matching::place;
 use super::plan::{Names, recorded_size};
 use crate::archive::MailReader;
 use crate::archive::format::Record;
 use crate::backup::BackupError;
-use crate::backup::side::describe;
 use crate::catalog::{Catalog, CatalogError};
+use crate::contact::{Interrupted, Open, describe};
 use crate::event::Event;
 use crate::header::{self, header_of};
 use crate::model::{Evidence, RemoteId, Removed, Skip, StoredContent};
@@ -287,7 +286,7 @@ impl Pop3Side<'_> {
                 }
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(&self.ground).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
                 return Ok(same);
             };
             let (Some(due), Some(Some(number))) = (due.get(index), numbers.get(index)) else {
@@ -329,7 +328,7 @@ impl Pop3Side<'_> {
                 open.ask(Ask::Dele(*number), next, 0);
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(&self.ground).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
                 return Ok(marked);
             };
             match (outcome, same.get(index)) {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::door::{Interrupted, Open};
 use super::transfer::{Pass, SHORT_USUAL};
 use super::{Pop3Side, Wanted};
 use crate::archive::format::Record;
 use crate::backup::commit::{Closed, Queue};
-use crate::backup::side::{Ended, describe};
+use crate::backup::side::Ended;
+use crate::contact::{Interrupted, Open, describe};
 use crate::event::Event;
 use crate::model::{Maildrop, RemoteId, Renamed, Skip, shared_uidl};
 use crate::net::{Disposition, Scope};

@@ -1,6 +1,6 @@
 //! Backing up over POP3.
 //!
-//! `door` opens sessions, one after the other. `survey` sorts what a session lists into held,
+//! Sessions follow one another. `survey` sorts what a session lists into held,
 //! excluded and wanted, by the rules of `plan`, which is pure, and what `known` says of the
 //! archive; where UIDLs cannot be believed (`trust`), `matching` compares headers. `fetch` goes
 //! from session to session and `transfer` takes what is wanted in one. `books` adds it all up.
@@ -10,7 +10,6 @@
 
 mod books;
 mod delete;
-mod door;
 mod fetch;
 mod known;
 mod matching;
@@ -25,7 +24,6 @@ use std::sync::Arc;
 pub use delete::DeletePolicy;
 
 use self::books::{Books, MAILDROP};
-use self::door::{Door, Interrupted, Open};
 use self::known::{Known, inbox, junk};
 use self::matching::Candidates;
 use self::plan::Look;
@@ -36,6 +34,7 @@ use super::{BackupError, Request};
 use crate::archive::MailReader;
 use crate::archive::format::Record;
 use crate::catalog::Catalog;
+use crate::contact::{Door, Interrupted, Open};
 use crate::model::{
     Account, ContentId, InternalDate, JobMailbox, Mailbox, MailboxId, Maildrop, PopSpam,
 };
@@ -142,7 +141,13 @@ impl<'a> Pop3Side<'a> {
         Self {
             ground,
             source,
-            door: Door::new(ground, source),
+            door: Door::new(
+                source,
+                ground.spool,
+                &**ground.sink,
+                ground.stop,
+                ground.request.selection.pop.without_uidl,
+            ),
             open: None,
             listing: Listing::default(),
             listed: Arc::default(),

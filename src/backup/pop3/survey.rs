@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::books::Books;
-use super::door::{Interrupted, Open};
 use super::matching::{Looked, Match, header_id};
 use super::plan::{
     Facts, Fate, Look, Names, Seen, Why, excluded_by, fate, is_about_as_large, recorded_size,
 };
 use super::{Pop3Side, Wanted};
+use crate::contact::{Interrupted, Open};
 use crate::event::Event;
 use crate::header;
 use crate::model::{Renamed, shared_uidl};
@@ -203,7 +203,7 @@ impl Pop3Side<'_> {
                 }
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(&self.ground).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
                 return Ok(());
             };
             self.door.gained();

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::door::{Interrupted, Open};
 use super::plan::recorded_size;
 use super::survey::tell;
 use super::{Pop3Side, Wanted};
 use crate::backup::commit::Queue;
 use crate::backup::identify::{Identified, identify};
-use crate::backup::side::describe;
+use crate::contact::{Interrupted, Open, describe};
 use crate::event::Event;
 use crate::header;
 use crate::model::{Flags, RemoteId};
@@ -59,7 +58,7 @@ impl Pop3Side<'_> {
                 asked.insert(next, wanted);
                 next += 1;
             }
-            let answer = match open.answer(&self.ground).await {
+            let answer = match open.answer(self.ground.stop).await {
                 Ok(answer) => answer,
                 Err(interrupted) => {
                     self.put_back(open, asked, &interrupted);

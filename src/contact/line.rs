@@ -1,9 +1,9 @@
-//! A session that outlives its connections, for everything that comes before the bodies.
+//! A session that outlives its connections, for everything that needs only one at a time.
 
 use std::io;
 
-use crate::backup::patience::{Patience, Verdict};
-use crate::backup::stop::Stop;
+use super::patience::{Patience, Verdict};
+use super::stop::Stop;
 use crate::event::Sink;
 use crate::imap::{ImapError, Quirks, Session};
 use crate::net::Disposition;
@@ -14,7 +14,7 @@ use crate::spool::SpoolOptions;
 const LOSSES: u32 = 3;
 
 /// A line to the server: dialled again when it breaks.
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     source: &'a ImapSource,
     spool: SpoolOptions,
     sink: &'a dyn Sink,
@@ -28,7 +28,7 @@ pub(super) struct Line<'a> {
 
 /// What went wrong.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// What was asked for fails; the server can be asked something else.
     Answer(ImapError),
     /// The server cannot be had any more.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) fn into_error(self) -> ImapError {
+    pub(crate) fn into_error(self) -> ImapError {
         match self {
             Self::Answer(error) | Self::Server(error) => error,
         }
@@ -46,7 +46,7 @@ impl Trouble {
 impl<'a> Line<'a> {
     /// The first contact. A server that cannot be reached is most often a slip of the user's,
     /// who wants to know at once; one that was reached and is busy or broke off is tried again.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         source: &'a ImapSource,
         spool: SpoolOptions,
         sink: &'a dyn Sink,
@@ -75,7 +75,7 @@ impl<'a> Line<'a> {
     }
 
     /// Works on the session, from the start again on a new one where the connection is lost.
-    pub(super) async fn run<T>(
+    pub(crate) async fn run<T>(
         &mut self,
         work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
     ) -> Result<T, Trouble> {
@@ -83,7 +83,7 @@ impl<'a> Line<'a> {
     }
 
     /// Works on the session once; for what can be done without.
-    pub(super) async fn try_once<T>(
+    pub(crate) async fn try_once<T>(
         &mut self,
         work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
     ) -> Result<T, Trouble> {
@@ -132,22 +132,22 @@ impl<'a> Line<'a> {
     }
 
     /// Whether QRESYNC may be used where the server has it.
-    pub(super) const fn may_qresync(&self) -> bool {
+    pub(crate) const fn may_qresync(&self) -> bool {
         !self.qresync_distrusted
     }
 
     /// QRESYNC is not used any more in this run.
-    pub(super) const fn distrust_qresync(&mut self) {
+    pub(crate) const fn distrust_qresync(&mut self) {
         self.qresync_distrusted = true;
     }
 
     /// What is known of the server.
-    pub(super) const fn quirks(&self) -> Quirks {
+    pub(crate) const fn quirks(&self) -> Quirks {
         self.quirks
     }
 
     /// The session, if there is one.
-    pub(super) fn into_session(self) -> Option<Session> {
+    pub(crate) fn into_session(self) -> Option<Session> {
         self.session
     }
 

@@ -4,11 +4,13 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::backup::patience::{Patience, Verdict};
-use crate::backup::side::Ground;
+use super::patience::{Patience, Verdict};
+use super::stop::Stop;
+use crate::event::Sink;
 use crate::net::Disposition;
 use crate::pop3::{Ask, Listing, Outcome, Pop3Error, Session};
 use crate::source::Pop3Source;
+use crate::spool::SpoolOptions;
 
 /// Commands that may be outstanding. A server that reads none while it writes still has room for
 /// these in its socket.
@@ -18,13 +20,13 @@ const EXPECTED: u64 = 8 << 20;
 
 /// What stands between a run and its next answer.
 #[derive(Debug)]
-pub(super) enum Interrupted {
+pub(crate) enum Interrupted {
     Stopped,
     Server(Pop3Error),
 }
 
 impl Interrupted {
-    pub(super) fn into_error(self) -> Pop3Error {
+    pub(crate) fn into_error(self) -> Pop3Error {
         match self {
             Self::Server(error) => error,
             Self::Stopped => io::Error::new(
@@ -43,60 +45,70 @@ impl From<Pop3Error> for Interrupted {
 }
 
 /// Opens sessions.
-pub(super) struct Door<'a> {
-    ground: Ground<'a>,
+pub(crate) struct Door<'a> {
     source: &'a Pop3Source,
+    spool: &'a SpoolOptions,
+    sink: &'a dyn Sink,
+    stop: &'a Stop,
     patience: Patience,
     /// One command at a time: on the user's order, or since a session was lost with several
     /// outstanding.
     shallow: bool,
     /// A session was had before.
     known: bool,
-    /// The user knows that the server has no UIDL.
     without_uidl: bool,
 }
 
 /// An open session whose maildrop was listed.
-pub(super) struct Open {
+pub(crate) struct Open {
     session: Session,
     depth: usize,
     /// What was asked for, with the bytes expected.
     outstanding: VecDeque<(usize, u64)>,
     expected: u64,
     /// Messages that came in this session …
-    pub(super) came: u64,
+    pub(crate) came: u64,
     /// … and those of them that had not come in an earlier one of this run.
-    pub(super) fresh: u64,
+    pub(crate) fresh: u64,
     /// Messages that came and that a UIDL of their own tells from others.
-    pub(super) named: u64,
-    pub(super) since: tokio::time::Instant,
+    pub(crate) named: u64,
+    pub(crate) since: tokio::time::Instant,
 }
 
 impl<'a> Door<'a> {
-    pub(super) fn new(ground: Ground<'a>, source: &'a Pop3Source) -> Self {
+    /// `without_uidl`: the user knows that the server has no UIDL.
+    pub(crate) fn new(
+        source: &'a Pop3Source,
+        spool: &'a SpoolOptions,
+        sink: &'a dyn Sink,
+        stop: &'a Stop,
+        without_uidl: bool,
+    ) -> Self {
         Self {
-            ground,
             source,
+            spool,
+            sink,
+            stop,
             patience: Patience::default(),
             shallow: !source.pipelining,
             known: false,
-            without_uidl: ground.request.selection.pop.without_uidl,
+            without_uidl,
         }
     }
 
     /// Something came in: the next failure is a first one.
-    pub(super) fn gained(&mut self) {
+    pub(crate) fn gained(&mut self) {
         self.patience.gained();
     }
 
     /// One command at a time from now on.
-    pub(super) fn go_shallow(&mut self) {
+    pub(crate) fn go_shallow(&mut self) {
         self.shallow = true;
     }
 
     /// Opens a session and lists the maildrop, again and again within reason. A server that was
     /// never reached is most often a slip of the user's, who wants to know at once.
-    pub(super) async fn open(&mut self) -> Result<(Open, Listing), Interrupted> {
+    pub(crate) async fn open(&mut self) -> Result<(Open, Listing), Interrupted> {
         loop {
             match self.open_once().await {
                 Ok(opened) => return Ok(opened),
@@ -108,9 +120,9 @@ impl<'a> Door<'a> {
         }
     }
 
-    pub(super) async fn open_once(&mut self) -> Result<(Open, Listing), Interrupted> {
+    pub(crate) async fn open_once(&mut self) -> Result<(Open, Listing), Interrupted> {
         let opened = async {
-            let mut session = self.source.connect(self.ground.spool.clone()).await?;
+            let mut session = self.source.connect(self.spool.clone()).await?;
             if self.shallow {
                 session.forbid_pipelining();
             }
@@ -123,7 +135,7 @@ impl<'a> Door<'a> {
         };
         let (session, listing) = tokio::select! {
             opened = opened => opened?,
-            () = self.ground.stop.requested() => return Err(Interrupted::Stopped),
+            () = self.stop.requested() => return Err(Interrupted::Stopped),
         };
         self.known = true;
         let open = Open {
@@ -144,14 +156,17 @@ impl<'a> Door<'a> {
     }
 
     /// Waits before the next attempt; the error itself when there is to be none.
-    pub(super) async fn wait(&mut self, error: Pop3Error) -> Result<(), Interrupted> {
+    pub(crate) async fn wait(&mut self, error: Pop3Error) -> Result<(), Interrupted> {
         let least = match error.disposition().1 {
             Disposition::RetryAfter(least) => least,
             Disposition::RetryNow => std::time::Duration::from_secs(1),
             _ => return Err(error.into()),
         };
-        let Ground { sink, stop, .. } = self.ground;
-        match self.patience.after(&error, least, &**sink, stop).await {
+        match self
+            .patience
+            .after(&error, least, self.sink, self.stop)
+            .await
+        {
             Verdict::Again => Ok(()),
             Verdict::Enough => Err(error.into()),
             Verdict::Stopped => Err(Interrupted::Stopped),
@@ -173,27 +188,27 @@ fn was_reached(error: &Pop3Error) -> bool {
 
 impl Open {
     /// Whether one more command may be outstanding, with this many bytes expected.
-    pub(super) fn has_room(&self, expected: u64) -> bool {
+    pub(crate) fn has_room(&self, expected: u64) -> bool {
         self.outstanding.is_empty()
             || (self.outstanding.len() < self.depth && self.expected + expected <= EXPECTED)
     }
 
     /// Asks; `index` comes back with the answer.
-    pub(super) fn ask(&mut self, ask: Ask, index: usize, expected: u64) {
+    pub(crate) fn ask(&mut self, ask: Ask, index: usize, expected: u64) {
         self.session.ask(ask);
         self.outstanding.push_back((index, expected));
         self.expected += expected;
     }
 
     /// The next answer; `None` when nothing is outstanding.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &mut self,
-        ground: &Ground<'_>,
+        stop: &Stop,
     ) -> Result<Option<(usize, Outcome)>, Interrupted> {
         let answer = tokio::select! {
             answer = self.session.next() => answer?,
             // The session is dropped in the middle of an answer; nothing of it was kept.
-            () = ground.stop.requested() => return Err(Interrupted::Stopped),
+            () = stop.requested() => return Err(Interrupted::Stopped),
         };
         let Some(answer) = answer else {
             return Ok(None);
@@ -205,16 +220,16 @@ impl Open {
     }
 
     /// What was asked for and not answered, the oldest first.
-    pub(super) fn unanswered(&self) -> Vec<usize> {
+    pub(crate) fn unanswered(&self) -> Vec<usize> {
         self.outstanding.iter().map(|(index, _)| *index).collect()
     }
 
-    pub(super) fn has_top(&self) -> bool {
+    pub(crate) fn has_top(&self) -> bool {
         self.session.capabilities().top
     }
 
     /// Ends the session; the server carries out what it was told to delete.
-    pub(super) async fn quit(self) -> Result<(), Pop3Error> {
+    pub(crate) async fn quit(self) -> Result<(), Pop3Error> {
         self.session.quit().await
     }
 }

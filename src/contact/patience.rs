@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::side::describe;
+use super::error::describe;
 use super::stop::Stop;
 use crate::event::{Event, Sink};
 use crate::net::Backoff;
@@ -14,13 +14,13 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 
 /// Counts failed attempts and waits between them.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     failed: u32,
 }
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The wait is over: try again.
     Again,
     /// It has failed often enough.
@@ -31,12 +31,12 @@ pub(super) enum Verdict {
 
 impl Patience {
     /// Something was gained: the next failure is a first one.
-    pub(super) const fn gained(&mut self) {
+    pub(crate) const fn gained(&mut self) {
         self.failed = 0;
     }
 
     /// Waits for at least `least` after this failure, if it is to be tried again at all.
-    pub(super) async fn after(
+    pub(crate) async fn after(
         &mut self,
         error: &(dyn std::error::Error + Sync),
         least: Duration,
@@ -79,7 +79,7 @@ fn really(wait: Duration) -> Duration {
 pub mod testing {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    pub(in crate::backup) static BOUND_MS: AtomicU64 = AtomicU64::new(u64::MAX);
+    pub(super) static BOUND_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 
     /// Bounds every wait between attempts, in this process.
     pub fn bound_waits_ms(ms: u64) {

@@ -5,13 +5,13 @@ use crate::imap::{Examined, ImapError};
 use crate::model::Listing;
 
 /// A mailbox that was opened and listed.
-pub(super) struct Opened {
-    pub(super) examined: Examined,
-    pub(super) listing: Listing,
-    pub(super) unreadable: Vec<(u32, String)>,
+pub(crate) struct Opened {
+    pub(crate) examined: Examined,
+    pub(crate) listing: Listing,
+    pub(crate) unreadable: Vec<(u32, String)>,
 }
 
-pub(super) async fn open(line: &mut Line<'_>, wire: &str) -> Result<Opened, Trouble> {
+pub(crate) async fn open(line: &mut Line<'_>, wire: &str) -> Result<Opened, Trouble> {
     let whole = line
         .run(async |session| {
             let examined = session.examine(wire).await?;
@@ -93,7 +93,7 @@ async fn open_in_parts(
     Ok(opened)
 }
 
-pub(super) const fn is_unreadable(error: &ImapError) -> bool {
+pub(crate) const fn is_unreadable(error: &ImapError) -> bool {
     matches!(
         error,
         ImapError::Parse { .. } | ImapError::LiteralTooLarge { .. } | ImapError::AnswerTooLarge

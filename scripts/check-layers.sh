@@ -54,6 +54,8 @@ rules() {
   ban 'archive/' "$(into 'catalog')"
   ban 'backup/(?:imap|pop3)/plan\.rs' "$(into 'net|imap|source|catalog|archive|durable')"
   ban 'backup/(?:imap|pop3)/plan\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
+  ban 'verify/against/(?:choose|compare|fates|maildrop|report)\.rs' "$(into 'net|imap|source|contact|catalog|archive|store|durable|event')"
+  ban 'verify/against/(?:choose|compare|fates|maildrop|report)\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
   only 'cli/|main\.rs' "$(into cli)"
   only 'durable' '\b(?:sync_all|sync_data|fdatasync|flock)\b\s*\(|\bfs::rename\b'
 }
@@ -103,6 +105,9 @@ yes|backup/imap/plan.rs|pub async fn plan() {}
 yes|backup/pop3/plan.rs|let t = std::time::Instant::now();
 yes|backup/imap/plan.rs|use crate::catalog::View;
 no|backup/imap/plan.rs|use crate::model::job::Job;
+yes|verify/against/compare.rs|use crate::catalog::Catalog;
+yes|verify/against/choose.rs|async fn draw() {}
+no|verify/against/maildrop.rs|use crate::pop3::Offered;
 yes|imap/session.rs|use async_pop::Client;
 no|pop3/sign_in.rs|use async_pop::Client;
 yes|spam/judge.rs|use crate::catalog::Catalog;

@@ -109,6 +109,13 @@ pub enum Event {
         /// Of how many.
         total: u64,
     },
+    /// Messages are fetched and compared with those of the archive.
+    Comparing {
+        /// Messages compared so far.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
     /// Work on local data: so much of it is done.
     Progress {
         /// What is being done, such as `verifying`.

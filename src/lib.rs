@@ -24,7 +24,8 @@
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
 //!   is the only place that syncs, renames and locks.
-//! * [`verify`], [`export`], [`find`] and [`store::recover`] read. History goes by the commits of the
+//! * [`verify`], [`export`], [`find`] and [`store::recover`] read; [`verify::against`] compares what is
+//!   held with what the server has, and changes neither. History goes by the commits of the
 //!   journal: the catalog keeps with which commit a placement came and left, what its flags were
 //!   until which commit, and which epoch a mailbox had since which.
 //!
@@ -65,8 +66,8 @@
 //! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
 //!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.
-//! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs` and `backup/pop3/plan.rs` have no
-//!    I/O, no clock and no async.
+//! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs`, `backup/pop3/plan.rs` and
+//!    `verify/against/{compare,maildrop,choose}.rs` have no I/O, no clock and no async.
 //! 8. **What a server says has changed is believed only if it adds up** with how many messages there
 //!    are; otherwise the mailbox is listed.
 //!

@@ -49,7 +49,7 @@ fn no_arguments_show_the_way() {
       find         Find messages by sender, subject, date, size, mailbox or anything in the header
       show         Show one message: where it is kept, where it was seen, and its header
       log          Tell the life of a message: when it came, its flags, when it left
-      verify       Re-read and re-hash everything, and check journal and catalog
+      verify       Re-read and re-hash everything, or compare with the server (--against)
       export       Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
       recover      Salvage a damaged archive onto a new one; the damaged one is not touched
       completions  Print a completion script for a shell
@@ -69,6 +69,7 @@ fn no_arguments_show_the_way() {
       mailstow status ~/mail
       mailstow ls ~/mail INBOX
       mailstow verify ~/mail
+      mailstow verify ~/mail --against imaps://you@example.com@imap.zoho.com
       mailstow export ~/mail --format mbox --to ~/mail-as-mbox
 
     Exit codes:

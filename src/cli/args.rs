@@ -1,15 +1,19 @@
 //! The command line, as clap sees it. The help texts are the doc comments.
 
+mod against;
+mod changes;
 mod history;
+mod selection;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use mailstow::backup::FlagPolicy;
-
 use super::unattended::UnattendedArgs;
+pub(crate) use against::{Amount, VerifyArgs};
+pub(crate) use changes::ChangeArgs;
 pub(crate) use history::{AsOfArgs, FindArgs, LogArgs};
+pub(crate) use selection::{MailboxArgs, SelectionArgs};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
 ///
@@ -30,6 +34,7 @@ Examples:
   mailstow status ~/mail
   mailstow ls ~/mail INBOX
   mailstow verify ~/mail
+  mailstow verify ~/mail --against imaps://you@example.com@imap.zoho.com
   mailstow export ~/mail --format mbox --to ~/mail-as-mbox
 
 Exit codes:
@@ -83,7 +88,15 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Tell the life of a message: when it came, its flags, when it left
     Log(LogArgs),
-    /// Re-read and re-hash everything, and check journal and catalog
+    /// Re-read and re-hash everything, or compare with the server (--against)
+    ///
+    /// Without a server it checks journal, catalog and segments, and hashes every message again.
+    ///
+    /// With --against it compares the archive with what the server has now, and changes nothing on
+    /// either side: mailboxes, UIDs, sizes, dates and flags of all messages, and the bytes of a
+    /// sample, each of which is read back from the archive as well. It exits with 3 if something
+    /// is missing or differs. Messages that came after the last complete run, that the selection
+    /// of that run leaves out, or that have left the server since, and flags, do not count.
     Verify(VerifyArgs),
     /// Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
     Export(ExportArgs),
@@ -130,65 +143,6 @@ pub(crate) struct BackupArgs {
     pub(crate) archive: CatalogArgs,
     #[command(flatten)]
     pub(crate) unattended: UnattendedArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What changed on an IMAP server")]
-pub(crate) struct ChangeArgs {
-    /// How often to look at all flags on a server that cannot tell which changed
-    ///
-    /// Only servers without CONDSTORE are meant; the report tells how old the flags are. With
-    /// always, every mailbox of any server is listed in full, whatever the server says has changed.
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "weekly")]
-    pub(crate) flags: Flags,
-    /// Believe that messages are gone, however many
-    ///
-    /// Without it, half an account that is missing, or a mailbox the server no longer lists, is
-    /// recorded as doubtful, and as gone once a second run finds the same. The archive keeps the
-    /// mail in any case.
-    #[arg(long)]
-    pub(crate) believe_deletions: bool,
-}
-
-/// How often flags are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Flags {
-    /// Once a week
-    Weekly,
-    /// In every run
-    Always,
-    /// Only when a message is new
-    Never,
-}
-
-impl From<Flags> for FlagPolicy {
-    fn from(flags: Flags) -> Self {
-        match flags {
-            Flags::Weekly => Self::Weekly,
-            Flags::Always => Self::Always,
-            Flags::Never => Self::Never,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Selection")]
-pub(crate) struct SelectionArgs {
-    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
-    #[arg(long = "mailbox", value_name = "GLOB")]
-    pub(crate) mailboxes: Vec<String>,
-    /// Leave out mailboxes that match (can be repeated)
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-    /// Only messages that arrived on this day or later (YYYY-MM-DD, or RFC 3339)
-    #[arg(long, value_name = "DATE", value_parser = super::values::date)]
-    pub(crate) since: Option<i64>,
-    /// Only messages that arrived before this day
-    #[arg(long, value_name = "DATE", value_parser = super::values::date)]
-    pub(crate) before: Option<i64>,
-    /// Only messages of at most this size, such as 25M
-    #[arg(long, value_name = "SIZE", value_parser = super::values::size)]
-    pub(crate) max_size: Option<u64>,
 }
 
 #[derive(Debug, Args, Default, Clone)]
@@ -378,15 +332,6 @@ pub(crate) struct ShowArgs {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) as_of: AsOfArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) archive: ArchiveArgs,
-    /// Re-hash only this share of the mail, such as 10%; the structure is always checked whole
-    #[arg(long, value_name = "PERCENT", value_parser = super::values::percent)]
-    pub(crate) sample: Option<f64>,
 }
 
 /// Kinds of files an export writes.

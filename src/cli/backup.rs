@@ -14,7 +14,8 @@ use mailstow::source::{ImapSource, Pop3Source, Source};
 use mailstow::store::{OpenOptions, StoreError};
 
 use super::args::{
-    BackupArgs, CatalogArgs, ConnectionArgs, PasswordArgs, PopArgs, PopMessages, PopSpam,
+    BackupArgs, CatalogArgs, ConnectionArgs, MailboxArgs, PasswordArgs, PopArgs, PopMessages,
+    PopSpam,
 };
 use super::failure::{CommandError, exit};
 use super::output::{Output, object};
@@ -105,8 +106,8 @@ fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
         ));
     }
     Ok(Selection {
-        mailboxes: s.mailboxes.clone(),
-        exclude: s.exclude.clone(),
+        mailboxes: s.mailboxes.mailboxes.clone(),
+        exclude: s.mailboxes.exclude.clone(),
         since: s.since,
         before: s.before,
         max_size: s.max_size,
@@ -145,12 +146,8 @@ fn check_protocols(args: &BackupArgs, urls: &[SourceUrl]) -> Result<(), CommandE
         ));
     }
     let s = &args.selection;
-    if over(Protocol::Pop3) && !(s.mailboxes.is_empty() && s.exclude.is_empty()) {
-        return Err(CommandError::usage(
-            "--mailbox and --exclude choose among mailboxes, and a POP3 maildrop is only one"
-                .to_owned(),
-        )
-        .hint("run the POP3 source without them"));
+    if over(Protocol::Pop3) {
+        check_maildrop(&s.mailboxes)?;
     }
     if over(Protocol::Pop3) && (s.since.is_some() || s.before.is_some()) {
         return Err(CommandError::usage(
@@ -160,6 +157,18 @@ fn check_protocols(args: &BackupArgs, urls: &[SourceUrl]) -> Result<(), CommandE
         .hint("--pop-messages from-today leaves out what was there before"));
     }
     Ok(())
+}
+
+/// A maildrop has nothing to choose among.
+pub(crate) fn check_maildrop(args: &MailboxArgs) -> Result<(), CommandError> {
+    if args.mailboxes.is_empty() && args.exclude.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::usage(
+        "--mailbox and --exclude choose among mailboxes, and a POP3 maildrop is only one"
+            .to_owned(),
+    )
+    .hint("run the POP3 source without them"))
 }
 
 pub(crate) fn source(
@@ -313,7 +322,7 @@ fn exit_code(report: &BackupReport, mode: Mode, signals: &Signals) -> u8 {
 
 /// Which of two exit codes counts: a signal first, then damage, then what ended a run, then
 /// what was left out.
-fn graver(a: u8, b: u8) -> u8 {
+pub(super) fn graver(a: u8, b: u8) -> u8 {
     let rank = |code: u8| match code {
         128.. => 9,
         exit::DAMAGED => 8,

@@ -90,6 +90,10 @@ impl State {
                 "marked {done} of {} for deletion",
                 count(*total, "message")
             )),
+            Event::Comparing { done, total } => Some(format!(
+                "compared the bytes of {done} of {}",
+                count(*total, "message")
+            )),
             Event::Progress { what, done, total } => {
                 Some(format!("{what}: {} of {}", bytes(*done), bytes(*total)))
             }

@@ -77,6 +77,9 @@ impl Sink for Bars {
             Event::Looking { done, total } => self
                 .overall
                 .set_message(format!("reading headers: {done} of {total}")),
+            Event::Comparing { done, total } => self
+                .overall
+                .set_message(format!("comparing bytes: {done} of {total} messages")),
             Event::Deleting { done, total } => self
                 .detail
                 .set_message(format!("deleting from the server: {done} of {total}")),

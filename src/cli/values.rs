@@ -2,6 +2,8 @@
 
 use mailstow::backup::DeletePolicy;
 
+use super::args::Amount;
+
 /// `YYYY-MM-DD` is the local midnight that begins the day; RFC 3339 is an instant.
 pub(crate) fn date(text: &str) -> Result<i64, String> {
     if let Some(at) = mailstow::clock::parse_rfc3339(text) {
@@ -52,6 +54,15 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     } else {
         Err("a share lies above 0% and is at most 100%".to_owned())
     }
+}
+
+/// `20` or `10%`.
+pub(crate) fn amount(text: &str) -> Result<Amount, String> {
+    if text.ends_with('%') {
+        return percent(text).map(Amount::Percent);
+    }
+    let bad = |_| "write it as a number such as 20, or as a share such as 10%".to_owned();
+    text.parse().map(Amount::Number).map_err(bad)
 }
 
 /// `never`, `archived` or `after-days=N`.

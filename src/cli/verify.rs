@@ -1,10 +1,12 @@
 //! `mailstow verify`.
 
+use std::path::Path;
+
 use mailstow::store::Reader;
 use mailstow::verify::{Finding, FindingKind, VerifyError, VerifyOptions, VerifyReport, verify};
 use serde_json::json;
 
-use super::args::VerifyArgs;
+use super::args::{Amount, VerifyArgs};
 use super::backup::quoted;
 use super::failure::{CommandError, exit};
 use super::output::Output;
@@ -24,16 +26,53 @@ impl From<VerifyError> for CommandError {
 }
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<u8, CommandError> {
-    let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
+    if let Some(source) = &args.against.against {
+        return super::against::run(args, source, output);
+    }
+    let share = match args.sample {
+        None => None,
+        Some(Amount::Percent(share)) => Some(share),
+        Some(Amount::Number(n)) => {
+            Some(super::values::percent(&n.to_string()).map_err(CommandError::usage)?)
+        }
+    };
+    let archive = &args.archive.archive;
+    let reader = Reader::open(archive, args.archive.catalog.as_deref())?;
+    let local = whole_archive(&reader, share, args.seed, output)?;
+    let code = local.code;
+    output.result("verify", &local.value, &local.words(archive), code);
+    Ok(code)
+}
+
+/// What re-reading the archive found.
+pub(super) struct Local {
+    report: VerifyReport,
+    pub(super) code: u8,
+    pub(super) value: serde_json::Value,
+}
+
+impl Local {
+    pub(super) fn words(&self, archive: &Path) -> String {
+        words(&self.report, &quoted(archive))
+    }
+}
+
+/// Re-reads and re-hashes the archive, or a share of its mail in percent.
+pub(super) fn whole_archive(
+    reader: &Reader,
+    share: Option<f64>,
+    seed: Option<u64>,
+    output: &Output,
+) -> Result<Local, CommandError> {
     // Another sample each day, so that a timer gets round to everything.
     let day = mailstow::clock::Clock::System.now_unix() / 86_400;
     let options = VerifyOptions {
-        sample_percent: args.sample,
-        seed: day.unsigned_abs(),
+        sample_percent: share,
+        seed: seed.unwrap_or(day.unsigned_abs()),
         threads: 0,
     };
     let sink = output.sink();
-    let report = verify(&reader, &options, &*sink)?;
+    let report = verify(reader, &options, &*sink)?;
     drop(sink);
     let lost = report.known_damaged.len() as u64;
     let code = if report.is_sound() && lost == 0 {
@@ -41,13 +80,12 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<u8, CommandError
     } else {
         exit::DAMAGED
     };
-    output.result(
-        "verify",
-        &value(&report),
-        &words(&report, &quoted(&args.archive.archive)),
+    let value = value(&report);
+    Ok(Local {
+        report,
         code,
-    );
-    Ok(code)
+        value,
+    })
 }
 
 fn words(report: &VerifyReport, archive: &str) -> String {

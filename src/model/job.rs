@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, MailboxId, UidSet};
+use super::{AccountId, Listed, MailboxId, UidSet};
 
 /// Which messages of an account a job is about.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -95,6 +95,40 @@ impl Selection {
             }
         }
         text
+    }
+
+    /// What a fingerprint says of which of a mailbox's messages count. What else stands in it,
+    /// or cannot be read, is passed over.
+    #[must_use]
+    pub fn of_fingerprint(text: &str) -> Self {
+        let mut selection = Self::default();
+        for (name, value) in text.split(';').filter_map(|part| part.split_once('=')) {
+            match name {
+                "since" => selection.since = value.parse().ok(),
+                "before" => selection.before = value.parse().ok(),
+                "max-size" => selection.max_size = value.parse().ok(),
+                _ => {}
+            }
+        }
+        selection
+    }
+
+    /// Whether a message is left out, its mailbox aside. One without a date never is by its date.
+    #[must_use]
+    pub fn leaves_out(&self, message: &Listed) -> bool {
+        let date = message.date().map(|d| d.unix);
+        let too_old = self
+            .since
+            .zip(date)
+            .is_some_and(|(since, date)| date < since);
+        let too_new = self
+            .before
+            .zip(date)
+            .is_some_and(|(before, date)| date >= before);
+        let too_large = self
+            .max_size
+            .is_some_and(|max| u64::from(message.size) > max);
+        too_old || too_new || too_large
     }
 }
 
@@ -244,4 +278,20 @@ pub struct RunReport {
     pub exit: u8,
     /// All mailboxes together.
     pub total: Tally,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_fingerprint_tells_the_selection_it_was_made_of(since: Option<i64>, before: Option<i64>, max_size: Option<u64>) {
+            let selection = Selection { since, before, max_size, ..Selection::default() };
+            prop_assert_eq!(Selection::of_fingerprint(&selection.fingerprint()), selection.clone());
+            let more = format!("{};flags=weekly;x", selection.fingerprint());
+            prop_assert_eq!(Selection::of_fingerprint(&more), selection);
+        }
+    }
 }

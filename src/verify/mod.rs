@@ -3,10 +3,12 @@
 //! * [`journal`]: every frame from the first on, its chain, and whether the catalog says the
 //!   same as a catalog built anew from the journal;
 //! * [`structure`]: every segment pair by pair, against what the journal says of it;
-//! * [`mail`]: every data frame decompressed and every message hashed again, on all cores.
+//! * [`mail`]: every data frame decompressed and every message hashed again, on all cores;
+//! * [`against`]: what the archive holds, compared with what its server has.
 //!
 //! Nothing in the archive is changed, and no lock is taken.
 
+pub mod against;
 mod journal;
 mod mail;
 mod structure;

@@ -81,7 +81,7 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
                     changed.entry(message.flags).or_default().push(message.uid);
                 }
             }
-            _ if is_excluded(message, facts.selection) || facts.accepted.contains(message.uid) => {
+            _ if facts.selection.leaves_out(message) || facts.accepted.contains(message.uid) => {
                 plan.excluded += 1
             }
             _ => {
@@ -122,23 +122,6 @@ fn is_same(held: &Held, listed: &Listed, may_reuse: bool) -> bool {
     let reused =
         may_reuse && (held.size != listed.size || held.date != listed.date().map(|d| d.unix));
     !held.gone && !held.damaged && !reused
-}
-
-/// Whether a filter excludes a message. One without a date is never excluded by date.
-fn is_excluded(message: &Listed, selection: &Selection) -> bool {
-    let date = message.date().map(|d| d.unix);
-    let too_old = selection
-        .since
-        .zip(date)
-        .is_some_and(|(since, date)| date < since);
-    let too_new = selection
-        .before
-        .zip(date)
-        .is_some_and(|(before, date)| date >= before);
-    let too_large = selection
-        .max_size
-        .is_some_and(|max| u64::from(message.size) > max);
-    too_old || too_new || too_large
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Questions to the catalog.
 
 mod as_of;
+mod compare;
 mod contents;
 mod epochs;
 mod known;

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::unattended::UnattendedArgs;
 pub(crate) use against::{Amount, VerifyArgs};
 pub(crate) use changes::ChangeArgs;
-pub(crate) use history::{AsOfArgs, FindArgs, LogArgs};
+pub(crate) use history::{AsOfArgs, FindArgs, LogArgs, WhereArgs};
 pub(crate) use selection::{MailboxArgs, SelectionArgs};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
@@ -355,20 +355,8 @@ pub(crate) struct ExportArgs {
     /// Folder to write to; must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
-    /// Only this account
-    #[arg(long, value_name = "NAME")]
-    pub(crate) account: Option<String>,
-    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
-    #[arg(long = "mailbox", value_name = "GLOB")]
-    pub(crate) mailboxes: Vec<String>,
-    /// Leave out mailboxes that match (can be repeated)
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-    /// Messages that have left their mailbox as well
-    #[arg(long)]
-    pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) as_of: AsOfArgs,
+    pub(crate) within: WhereArgs,
 }
 
 #[derive(Debug, Args)]

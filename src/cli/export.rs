@@ -35,10 +35,10 @@ impl From<ExportError> for CommandError {
 
 pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<u8, CommandError> {
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
-    let account = account(&reader, args.account.as_deref())?;
-    let as_of = as_of::resolve(&reader, account, &args.as_of, output)?;
+    let account = account(&reader, args.within.account.as_deref())?;
+    let as_of = as_of::resolve(&reader, account, &args.within.as_of, output)?;
     let mailboxes = as_of::mailboxes(&reader, account, as_of.as_ref())?;
-    let chosen = chosen(&mailboxes, &args.mailboxes, &args.exclude)?;
+    let chosen = chosen(&mailboxes, &args.within.mailboxes, &args.within.exclude)?;
     let format = match args.format {
         Format::Mbox => target::Format::Mbox,
         Format::Maildir => target::Format::Maildir,
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<u8, CommandError
         format,
         to: args.to.clone(),
         choose: &|_, mailbox| chosen.contains(&mailbox.id),
-        gone_too: args.all,
+        gone_too: args.within.all,
         as_of,
     };
     let report = export(&reader, &request, &*sink)?;

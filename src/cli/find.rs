@@ -18,15 +18,15 @@ const NAMED: usize = 20;
 
 pub(crate) fn run(args: &FindArgs, output: &Output) -> Result<u8, CommandError> {
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
-    let account = account(&reader, args.account.as_deref())?;
-    let as_of = as_of::resolve(&reader, account, &args.as_of, output)?;
+    let account = account(&reader, args.within.account.as_deref())?;
+    let as_of = as_of::resolve(&reader, account, &args.within.as_of, output)?;
     let mailboxes = as_of::mailboxes(&reader, account, as_of.as_ref())?;
     let several = mailboxes.iter().any(|(m, _)| {
         mailboxes
             .first()
             .is_some_and(|(f, _)| f.account != m.account)
     });
-    let chosen = chosen(&mailboxes, &args.mailboxes, &args.exclude)?;
+    let chosen = chosen(&mailboxes, &args.within.mailboxes, &args.within.exclude)?;
     let request = FindRequest {
         choose: &|_, mailbox| chosen.contains(&mailbox.id),
         within: Within {
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &FindArgs, output: &Output) -> Result<u8, CommandError> 
             text: args.text.clone(),
             message_id: args.message_id.clone(),
         },
-        gone_too: args.all,
+        gone_too: args.within.all,
         as_of,
     };
     let mut lines = Vec::new();

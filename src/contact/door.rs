@@ -17,6 +17,8 @@ use crate::spool::SpoolOptions;
 const DEPTH: usize = 64;
 /// Bytes that may be expected: what was asked for and is thrown away when a session is lost.
 const EXPECTED: u64 = 8 << 20;
+/// Bytes of a header as far as what is expected of the server goes; a guess.
+pub(crate) const HEADER_BYTES: u64 = 8 << 10;
 
 /// What stands between a run and its next answer.
 #[derive(Debug)]

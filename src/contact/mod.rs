@@ -13,7 +13,7 @@ mod patience;
 mod spool;
 mod stop;
 
-pub(crate) use door::{Door, Interrupted, Open};
+pub(crate) use door::{Door, HEADER_BYTES, Interrupted, Open};
 pub use error::ServerError;
 pub(crate) use error::describe;
 pub(crate) use line::{Line, Trouble};

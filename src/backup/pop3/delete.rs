@@ -16,7 +16,7 @@ use crate::archive::MailReader;
 use crate::archive::format::Record;
 use crate::backup::BackupError;
 use crate::catalog::{Catalog, CatalogError};
-use crate::contact::{Interrupted, Open, describe};
+use crate::contact::{HEADER_BYTES, Interrupted, Open, describe};
 use crate::event::Event;
 use crate::header::{self, header_of};
 use crate::model::{Evidence, RemoteId, Removed, Skip, StoredContent};
@@ -27,7 +27,6 @@ use crate::store::Writer;
 
 /// Messages deleted in one session: what is lost if QUIT is not answered stays bounded.
 const AT_ONCE: usize = 500;
-const HEADER_BYTES: u64 = 8 << 10;
 const DAY: i64 = 24 * 3600;
 
 /// What is deleted from a POP3 server.

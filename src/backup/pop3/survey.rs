@@ -10,7 +10,7 @@ use super::plan::{
     Facts, Fate, Look, Names, Seen, Why, excluded_by, fate, is_about_as_large, recorded_size,
 };
 use super::{Pop3Side, Wanted};
-use crate::contact::{Interrupted, Open};
+use crate::contact::{HEADER_BYTES, Interrupted, Open};
 use crate::event::Event;
 use crate::header;
 use crate::model::{Renamed, shared_uidl};
@@ -18,8 +18,6 @@ use crate::pop3::{Ask, Listing, Offered, Outcome};
 use crate::spam;
 use crate::spool::Body;
 
-/// Bytes of a header as far as what is expected of the server goes; a guess.
-const HEADER_BYTES: u64 = 8 << 10;
 /// Sessions lost over one header, after which it is not asked for any more.
 const LOSSES: u32 = 2;
 

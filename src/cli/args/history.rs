@@ -14,6 +14,25 @@ pub(crate) struct AsOfArgs {
     pub(crate) date: Option<i64>,
 }
 
+/// Which messages of an archive.
+#[derive(Debug, Args)]
+pub(crate) struct WhereArgs {
+    /// Only this account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
+    #[arg(long = "mailbox", value_name = "GLOB")]
+    pub(crate) mailboxes: Vec<String>,
+    /// Leave out mailboxes that match (can be repeated)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Messages that have left their mailbox as well
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) as_of: AsOfArgs,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct FindArgs {
     #[command(flatten)]
@@ -42,20 +61,8 @@ pub(crate) struct FindArgs {
     /// Smaller than this
     #[arg(long, value_name = "SIZE", value_parser = crate::cli::values::size)]
     pub(crate) smaller: Option<u64>,
-    /// Only this account
-    #[arg(long, value_name = "NAME")]
-    pub(crate) account: Option<String>,
-    /// Only mailboxes that match (can be repeated); * within a level, ** across levels
-    #[arg(long = "mailbox", value_name = "GLOB")]
-    pub(crate) mailboxes: Vec<String>,
-    /// Leave out mailboxes that match (can be repeated)
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-    /// Messages that have left the mailbox as well
-    #[arg(long)]
-    pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) as_of: AsOfArgs,
+    pub(crate) within: WhereArgs,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@
 //!   for memory pass through [`spool`]. [`contact`] dials again what broke, within reason.
 //! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
 //!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
-//!   protocols is the course of a run; each protocol is a side of it. IMAP looks at each
+//!   protocols is the course of a run, with its limits; each protocol is a side of it. IMAP looks at each
 //!   mailbox not at all, at what changed since its checkpoint (or the job that goes on), or at all of
 //!   it, by a merge of two ascending lists of UIDs, and fetches over several connections; POP3 goes by UIDL, over sessions that
 //!   follow one another, and decides by headers ([`spam`], [`header`]) what a listing leaves open.

@@ -69,6 +69,33 @@ pub enum Ending {
     Interrupted,
     /// The server or the network gave up on us; what was there is committed.
     ServerLost,
+    /// The server brought again and again what it had brought before, and not all it says it has.
+    Short,
+    /// A limit the user set was reached; what was there is committed, and the next run goes on.
+    Limit,
+}
+
+/// A limit of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// The time it may take.
+    MaxRuntime,
+    /// The bytes of message bodies it may fetch.
+    MaxBytes,
+}
+
+/// A limit that was reached, and how much is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// Which one.
+    #[serde(rename = "reached")]
+    pub limit: Limit,
+    /// Messages that were planned and not fetched; `None` where the time was up before it was
+    /// known what there is.
+    pub messages_left: Option<u64>,
+    /// Their bytes, as the server reports them.
+    pub bytes_left: Option<u64>,
 }
 
 /// The report of one account's backup.
@@ -87,6 +114,9 @@ pub struct BackupReport {
     /// The error behind [`Ending::ServerLost`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The limit behind [`Ending::Limit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Reached>,
     /// Each mailbox.
     pub mailboxes: Vec<MailboxReport>,
     /// All together.
@@ -138,6 +168,7 @@ impl BackupReport {
             job: None,
             ending: Ending::Complete,
             error: None,
+            limit: None,
             mailboxes,
             total: Tally::default(),
             skipped: Vec::new(),
@@ -153,6 +184,20 @@ impl BackupReport {
         };
         report.add_up();
         report
+    }
+
+    /// The report of a run whose time was up before it was known what there is.
+    #[must_use]
+    pub fn out_of_time(account: &str) -> Self {
+        Self {
+            ending: Ending::Limit,
+            limit: Some(Reached {
+                limit: Limit::MaxRuntime,
+                messages_left: None,
+                bytes_left: None,
+            }),
+            ..Self::planned(account, Vec::new())
+        }
     }
 
     /// Makes the total the sum of the mailboxes.
@@ -182,7 +227,13 @@ impl BackupReport {
             6
         } else if self.ending == Ending::Interrupted {
             130
-        } else if !self.adds_up() || self.total.skipped > 0 || !self.warnings.is_empty() {
+        } else if self.ending == Ending::Limit {
+            9
+        } else if self.ending == Ending::Short
+            || !self.adds_up()
+            || self.total.skipped > 0
+            || !self.warnings.is_empty()
+        {
             3
         } else {
             0

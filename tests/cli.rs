@@ -75,8 +75,8 @@ fn no_arguments_show_the_way() {
     Exit codes:
       0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
       add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
-      8 archive locked · 10 older than asked (status --max-age) · 129/130/143 ended by a signal,
-      archive consistent
+      8 archive locked · 9 stopped at a limit, continues next time · 10 older than asked
+      (status --max-age) · 129/130/143 ended by a signal, archive consistent
     "#);
 }
 
@@ -171,6 +171,23 @@ fn the_help_of_backup_can_be_learnt_from() {
 
           --pop-without-uidl
               Go on with a server that has no UIDL: everything is fetched in every run, kept once
+
+    Limits:
+          --max-runtime <DURATION>
+              End in good order after this time, such as 2h, 30m or 90s; the next run goes on
+
+              Nothing new is asked for then; what was asked for may come in for a minute and is
+              committed. The exit code is 9. Time spent with --wait counts. Of several sources each may
+              take an even share of what is left.
+
+          --max-bytes <SIZE>
+              End in good order once this much mail was fetched, such as 2GB; the next run goes on
+
+              The bytes of message bodies count, for each source by itself. The last message may go
+              beyond, so one that is larger than the limit is fetched as well. The exit code is 9.
+
+          --newest-first
+              Fetch the newest messages of each mailbox first
 
     Connection:
           --connections <N>

@@ -150,6 +150,8 @@ impl Sweep {
             delete: DeletePolicy::Never,
             flags: mailstow::backup::FlagPolicy::default(),
             believe_deletions: false,
+            limits: mailstow::backup::Limits::default(),
+            newest_first: false,
             plan_only: false,
             job: None,
         };

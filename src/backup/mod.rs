@@ -15,12 +15,14 @@ mod commit;
 mod identify;
 mod imap;
 mod job;
+mod limit;
 mod pop3;
 mod run;
 mod side;
 
 use std::path::PathBuf;
 
+pub use limit::Limits;
 pub use pop3::DeletePolicy;
 pub use run::{dry_run, run};
 
@@ -55,6 +57,10 @@ pub struct Request {
     pub flags: FlagPolicy,
     /// What is missing is gone, however much it is.
     pub believe_deletions: bool,
+    /// Where the run ends although there is more to do. Not part of a job.
+    pub limits: Limits,
+    /// Fetch the newest messages of each mailbox first. Not part of a job.
+    pub newest_first: bool,
     /// Only plan: leave a job that `resume` can run.
     pub plan_only: bool,
     /// The job to go on with, when the user named one.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::commit::{Committer, Finished};
 use super::imap::ImapSide;
 use super::job::plan_job;
+use super::limit::Quota;
 use super::pop3::Pop3Side;
 use super::side::{Ended, Ground, Side};
 use super::{BackupError, Request};
@@ -13,8 +14,8 @@ use crate::archive::format::Record;
 use crate::catalog::Catalog;
 use crate::contact::{ServerError, Stop, describe, spool_into};
 use crate::event::{Event, Sink};
-use crate::model::{AccountId, Job, JobState, RunReport};
-use crate::report::{BackupReport, Ending};
+use crate::model::{Account, AccountId, Job, JobState, RunReport};
+use crate::report::{BackupReport, Ending, Reached};
 use crate::source::Source;
 use crate::store::{Reader, RepackPolicy, StoreError, Writer};
 
@@ -28,11 +29,13 @@ pub async fn dry_run(
     stop: &Stop,
 ) -> Result<BackupReport, BackupError> {
     let spool = spool_into(&std::env::temp_dir());
+    let (stop, quota) = (&stop.or_at(request.limits.until), &Quota::default());
     let ground = Ground {
         request,
         spool: &spool,
         sink: &sink,
         stop,
+        quota,
     };
     match &request.source {
         Source::Imap(source) => look(ImapSide::new(ground, source), ground).await,
@@ -60,8 +63,12 @@ async fn look(mut side: impl Side, ground: Ground<'_>) -> Result<BackupReport, B
     let account = accounts
         .iter()
         .find(|a| a.name == request.account || a.aliases.contains(&alias));
-    side.connect().await?;
-    side.enumerate(catalog, account).await?;
+    match look_around(&mut side, catalog, account).await {
+        Err(error) if is_out_of_time(&error, ground.stop) => {
+            return Ok(BackupReport::out_of_time(&request.account));
+        }
+        looked => looked?,
+    }
     let mut report = side.report();
     ground.sink.event(planned(&side));
     side.part().await;
@@ -69,9 +76,19 @@ async fn look(mut side: impl Side, ground: Ground<'_>) -> Result<BackupReport, B
     Ok(report)
 }
 
+async fn look_around(
+    side: &mut impl Side,
+    catalog: &Catalog,
+    account: Option<&Account>,
+) -> Result<(), BackupError> {
+    side.connect().await?;
+    side.enumerate(catalog, account).await
+}
+
 /// Backs the account up: everything that is missing, or only the plan when the request says so.
 ///
-/// Asked to stop, it commits what is there and reports [`Ending::Interrupted`]. Dropping the
+/// Asked to stop, it commits what is there and reports [`Ending::Interrupted`]. At a limit it takes
+/// in what was asked for, commits that, and reports [`Ending::Limit`]; the job stays open. Dropping the
 /// future abandons the run where it stands; the archive is then as after a kill, which is safe.
 ///
 /// # Errors
@@ -85,11 +102,14 @@ pub async fn run(
     let started = request.open.clock.now();
     let writer = request.open.open(&request.archive)?;
     let spool = spool_into(&writer.dir().tmp());
+    let stop = &stop.or_at(request.limits.until);
+    let quota = &Quota::new(request.limits.bytes);
     let ground = Ground {
         request,
         spool: &spool,
         sink: &sink,
         stop,
+        quota,
     };
     match &request.source {
         Source::Imap(source) => work(ImapSide::new(ground, source), ground, writer, started).await,
@@ -107,11 +127,15 @@ async fn work(
         request,
         sink,
         stop,
+        quota,
         ..
     } = ground;
     let damaged = say_what_was_found(&writer, &**sink);
     let account = match begin(&mut side, request, &mut writer).await {
         Ok(account) => account,
+        Err(error) if is_out_of_time(&error, stop) => {
+            return out_of_time(request, writer, damaged, started);
+        }
         Err(error) => {
             leave(writer);
             return Err(error);
@@ -150,6 +174,17 @@ async fn work(
     report.damaged = writer.catalog().damaged()?.len() as u64;
     side.tally(&mut report, &committed);
     let local = settle_ending(&mut report, ended);
+    if report.ending == Ending::Interrupted
+        && let Some(limit) = quota.reached(stop)
+    {
+        let left = side.left();
+        report.ending = Ending::Limit;
+        report.limit = Some(Reached {
+            limit,
+            messages_left: Some(left.messages),
+            bytes_left: Some(left.bytes),
+        });
+    }
     side.afterwards(&mut writer, &mut report).await?;
     report.received = received(request);
     finish_run(request, &mut writer, &report, job, account, started)?;
@@ -177,6 +212,39 @@ async fn begin(
     side.enumerate(writer.catalog(), Some(&account)).await?;
     side.register(writer, &account);
     Ok(account.id)
+}
+
+/// Whether the run failed for no other reason than that its time was up.
+fn is_out_of_time(error: &BackupError, stop: &Stop) -> bool {
+    let stopped = match error {
+        BackupError::Connect { source, .. } => source.is_stop(),
+        BackupError::List(source) => source.is_stop(),
+        _ => false,
+    };
+    stopped && stop.is_time_up()
+}
+
+/// The time was up before there was a plan. A job that is open stays as it is.
+fn out_of_time(
+    request: &Request,
+    mut writer: Writer,
+    damaged: u64,
+    started: String,
+) -> Result<BackupReport, BackupError> {
+    let mut report = BackupReport::out_of_time(&request.account);
+    report.damaged = damaged;
+    report.received = received(request);
+    let (accounts, alias) = (writer.catalog().accounts()?, request.source.alias());
+    let known = accounts
+        .iter()
+        .find(|a| a.name == request.account || a.aliases.contains(&alias));
+    // An account that was never seen has no runs either.
+    if let (Some(account), false) = (known, request.plan_only) {
+        report.run = Some(writer.run());
+        finish_run(request, &mut writer, &report, None, account.id, started)?;
+    }
+    writer.finish()?;
+    Ok(report)
 }
 
 /// Tells what opening the archive found; gives the number of lost messages.
@@ -280,7 +348,9 @@ fn planned(side: &impl Side) -> Event {
 fn settle_ending(report: &mut BackupReport, ended: Ended) -> Option<ServerError> {
     match ended {
         Ended::Done => report.ending = Ending::Complete,
+        // Or a limit, which its caller finds out.
         Ended::Stopped => report.ending = Ending::Interrupted,
+        Ended::Short => report.ending = Ending::Short,
         Ended::Died => {
             report.ending = Ending::ServerLost;
             report.error = Some(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::commit::Committer;
+use super::limit::Quota;
 use super::{BackupError, Request};
 use crate::catalog::Catalog;
 use crate::contact::{ServerError, Stop};
@@ -19,6 +20,7 @@ pub(super) struct Ground<'a> {
     pub(super) spool: &'a SpoolOptions,
     pub(super) sink: &'a Arc<dyn Sink>,
     pub(super) stop: &'a Stop,
+    pub(super) quota: &'a Quota,
 }
 
 /// One protocol's side of a run, in the order in which its parts are called.
@@ -56,6 +58,9 @@ pub(super) trait Side {
     /// Fetches, and hands the committer everything that came and what became of the rest.
     async fn fetch(&mut self, committer: &Committer) -> Ended;
 
+    /// What was to be fetched and was not, once fetching has ended.
+    fn left(&self) -> Load;
+
     /// Fills in what was stored, linked, left and skipped.
     fn tally(&self, report: &mut BackupReport, committed: &Committed);
 
@@ -85,8 +90,11 @@ pub(super) struct Load {
 pub(super) enum Ended {
     /// Nothing is left to take.
     Done,
-    /// Somebody asked to stop, or the committer failed (its own error says why).
+    /// Somebody asked to stop, a limit was reached, or the committer failed (its own error says
+    /// why).
     Stopped,
+    /// More is left, and the server would only bring again what it brought before.
+    Short,
     /// The server, or the spool.
     Failed(ServerError),
     /// It panicked, which is a defect of ours.

@@ -13,8 +13,9 @@ use mailstow::verify::against::{
     AgainstError, AgainstReport, AgainstRequest, Sample, State, against,
 };
 
+use super::accounts::graver;
 use super::args::{Amount, VerifyArgs};
-use super::backup::{check_maildrop, graver, source};
+use super::backup::{check_maildrop, source};
 use super::failure::CommandError;
 use super::output::Output;
 use super::signals::Signals;

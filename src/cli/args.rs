@@ -3,6 +3,7 @@
 mod against;
 mod changes;
 mod history;
+mod limits;
 mod selection;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use super::unattended::UnattendedArgs;
 pub(crate) use against::{Amount, VerifyArgs};
 pub(crate) use changes::ChangeArgs;
 pub(crate) use history::{AsOfArgs, FindArgs, LogArgs, WhereArgs};
+pub(crate) use limits::LimitArgs;
 pub(crate) use selection::{MailboxArgs, SelectionArgs};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
@@ -40,8 +42,8 @@ Examples:
 Exit codes:
   0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
   add up · 4 configuration · 5 sign-in refused · 6 network or server · 7 archive damaged ·
-  8 archive locked · 10 older than asked (status --max-age) · 129/130/143 ended by a signal,
-  archive consistent")]
+  8 archive locked · 9 stopped at a limit, continues next time · 10 older than asked
+  (status --max-age) · 129/130/143 ended by a signal, archive consistent")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -135,6 +137,8 @@ pub(crate) struct BackupArgs {
     pub(crate) changes: ChangeArgs,
     #[command(flatten)]
     pub(crate) pop: PopArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
@@ -260,6 +264,8 @@ pub(crate) struct ResumeArgs {
     /// Number of the job [default: every open one]
     pub(crate) job: Option<u32>,
     #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
@@ -274,7 +280,7 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) archive: ArchiveArgs,
     /// Exit with 10 if the last complete run of an account is older than this, such as 36h, or
-    /// if there was none (units: m, h, d)
+    /// if there was none (units: s, m, h, d)
     ///
     /// For monitors. Complete is a run that ended with exit code 0.
     #[arg(long, value_name = "AGE", value_parser = super::status::max_age)]

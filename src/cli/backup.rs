@@ -1,37 +1,22 @@
 //! `mailstow backup` and `mailstow plan`.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use mailstow::backup::{self, BackupError, Request, Stop};
-use mailstow::durable::LockError;
-use mailstow::event::{Event, Sink};
+use mailstow::backup::{Limits, Request};
 use mailstow::model::{self, PopSelection, Selection};
-use mailstow::report::{BackupReport, Ending};
 use mailstow::secret::Credentials;
 use mailstow::source::{ImapSource, Pop3Source, Source};
-use mailstow::store::{OpenOptions, StoreError};
+use mailstow::store::OpenOptions;
 
+use super::accounts::{How, Mode, run_all};
 use super::args::{
-    BackupArgs, CatalogArgs, ConnectionArgs, MailboxArgs, PasswordArgs, PopArgs, PopMessages,
-    PopSpam,
+    BackupArgs, ConnectionArgs, LimitArgs, MailboxArgs, PasswordArgs, PopArgs, PopMessages, PopSpam,
 };
-use super::failure::{CommandError, exit};
-use super::output::{Output, object};
-use super::report;
-use super::signals::Signals;
+use super::failure::CommandError;
+use super::output::Output;
 use super::source_arg::{Protocol, SourceUrl, net_options, password};
 use super::text;
 use super::unattended::{Kind, Told, attend};
-
-/// What to do about each account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Run,
-    Plan,
-    DryRun,
-}
 
 pub(crate) fn run(args: &BackupArgs, output: &Output, plan: bool) -> Result<u8, CommandError> {
     let kind = Kind {
@@ -81,6 +66,8 @@ fn attended(
             delete: args.pop.pop_delete.unwrap_or_default(),
             flags: args.changes.flags.into(),
             believe_deletions: args.changes.believe_deletions,
+            limits: limits(&args.limits),
+            newest_first: args.limits.newest_first,
             plan_only: plan,
             job: None,
         });
@@ -92,7 +79,20 @@ fn attended(
     } else {
         Mode::Run
     };
-    run_all(&requests, mode, &args.archive, output, told)
+    let how = How {
+        mode,
+        wait: args.archive.wait,
+        max_runtime: args.limits.max_runtime,
+    };
+    run_all(&requests, how, output, told)
+}
+
+/// The limits of each account's run but the time, which all of them share.
+pub(crate) fn limits(args: &LimitArgs) -> Limits {
+    Limits {
+        until: None,
+        bytes: args.max_bytes,
+    }
 }
 
 fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
@@ -199,145 +199,6 @@ pub(crate) fn source(
     })
 }
 
-/// Works on one account after the other; the failure of one does not stop the others, and
-/// the gravest exit code counts.
-pub(crate) fn run_all(
-    requests: &[Request],
-    mode: Mode,
-    catalog: &CatalogArgs,
-    output: &Output,
-    told: &mut Told,
-) -> Result<u8, CommandError> {
-    told.begin(requests.len());
-    // One thread for the network: committer and compressors have threads of their own, and a
-    // second one here would cost more memory than it saves time.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| CommandError::internal(format!("cannot start: {e}")))?;
-    runtime.block_on(async {
-        let signals = Signals::watch()
-            .map_err(|e| CommandError::internal(format!("cannot watch for signals: {e}")))?;
-        let mut gravest = 0;
-        for request in requests {
-            let code = match one(request, mode, catalog, output, &signals).await {
-                Ok((code, report)) => {
-                    told.report(report);
-                    code
-                }
-                Err(error) => {
-                    output.error(&error);
-                    told.failed(Some(&request.account), &error);
-                    error.exit()
-                }
-            };
-            gravest = graver(gravest, code);
-            if signals.stop().is_requested() {
-                break;
-            }
-        }
-        Ok(gravest)
-    })
-}
-
-async fn one(
-    request: &Request,
-    mode: Mode,
-    catalog: &CatalogArgs,
-    output: &Output,
-    signals: &Signals,
-) -> Result<(u8, serde_json::Value), CommandError> {
-    let sink = output.sink();
-    signals.say_through(Some(Arc::clone(&sink)));
-    let result = if mode == Mode::DryRun {
-        backup::dry_run(request, Arc::clone(&sink), signals.stop()).await
-    } else {
-        run_when_free(request, &sink, signals.stop(), catalog.wait).await
-    };
-    // The bars go before the words come.
-    signals.say_through(None);
-    drop(sink);
-    let archive = quoted(&request.archive);
-    match result {
-        Ok(done) => {
-            let code = exit_code(&done, mode, signals);
-            let words = if mode == Mode::Run {
-                report::backup(&done, &archive)
-            } else {
-                report::plan(&done, &archive, mode == Mode::Plan)
-            };
-            output.result("report", &done, &words, code);
-            Ok((code, object("report", &done, code)))
-        }
-        Err(error) => {
-            let error = CommandError::from(error);
-            Err(match signals.exit() {
-                Some(code) => error.with_exit(code),
-                None => error,
-            })
-        }
-    }
-}
-
-async fn run_when_free(
-    request: &Request,
-    sink: &Arc<dyn Sink>,
-    stop: &Stop,
-    wait: bool,
-) -> Result<BackupReport, BackupError> {
-    let mut told = false;
-    loop {
-        match backup::run(request, Arc::clone(sink), stop).await {
-            Err(BackupError::Store(StoreError::Lock {
-                source: LockError::Held,
-                ..
-            })) if wait && !stop.is_requested() => {
-                if !std::mem::replace(&mut told, true) {
-                    sink.event(Event::Waiting);
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                    () = stop.requested() => {}
-                }
-            }
-            other => return other,
-        }
-    }
-}
-
-fn exit_code(report: &BackupReport, mode: Mode, signals: &Signals) -> u8 {
-    match mode {
-        Mode::Run => match signals.exit() {
-            Some(code) if report.ending == Ending::Interrupted => code,
-            _ => report.exit(),
-        },
-        // A plan leaves messages to be fetched; only what cannot even be planned is a defect.
-        Mode::Plan | Mode::DryRun => {
-            let defect =
-                report.mailboxes.iter().any(|m| m.problem.is_some()) || !report.warnings.is_empty();
-            if defect { exit::PARTIAL } else { 0 }
-        }
-    }
-}
-
-/// Which of two exit codes counts: a signal first, then damage, then what ended a run, then
-/// what was left out.
-pub(super) fn graver(a: u8, b: u8) -> u8 {
-    let rank = |code: u8| match code {
-        128.. => 9,
-        exit::DAMAGED => 8,
-        exit::INTERNAL => 7,
-        exit::LOCKED => 6,
-        exit::CONFIGURATION => 5,
-        exit::USAGE => 4,
-        exit::SIGN_IN => 3,
-        exit::NETWORK => 2,
-        exit::PARTIAL => 1,
-        _ => 0,
-    };
-    if rank(b) > rank(a) { b } else { a }
-}
-
 /// A path as one would type it.
 pub(crate) fn quoted(path: &Path) -> String {
     let shown = text::escaped(&path.display().to_string());
@@ -356,9 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gravest_exit_code_counts() {
-        assert_eq!([0, 3, 6, 5, 3].into_iter().fold(0, graver), 5);
-        assert_eq!([7, 130, 3].into_iter().fold(0, graver), 130);
+    fn a_path_is_shown_as_one_would_type_it() {
         assert_eq!(quoted(Path::new("/a b")), "'/a b'");
     }
 }

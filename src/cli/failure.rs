@@ -32,6 +32,8 @@ pub(crate) mod exit {
     pub(crate) const DAMAGED: u8 = 7;
     /// Another run works on the archive.
     pub(crate) const LOCKED: u8 = 8;
+    /// Stopped at a limit; the next run goes on.
+    pub(crate) const LIMIT: u8 = 9;
     /// The last complete run is older than asked (`status --max-age`).
     pub(crate) const TOO_OLD: u8 = 10;
 }

@@ -3,6 +3,7 @@
 //! One file per command. A command parses nothing and decides nothing about mail: it turns
 //! arguments into a request, calls an engine, and turns its report into text or JSON.
 
+mod accounts;
 mod against;
 mod args;
 mod as_of;

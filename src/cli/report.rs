@@ -1,6 +1,6 @@
 //! Reports of backups in words.
 
-use mailstow::report::{BackupReport, Ending, MailboxReport};
+use mailstow::report::{BackupReport, Ending, Limit, MailboxReport};
 
 use super::text::{bytes, count, escaped, table};
 
@@ -183,6 +183,10 @@ fn verdict(report: &BackupReport, archive: &str) -> String {
             "the server was lost: {}\n{stored}; the archive is consistent.\nGo on with: mailstow resume {archive}",
             escaped(report.error.as_deref().unwrap_or_default())
         ),
+        Ending::Limit => limit(report, &stored, archive),
+        Ending::Short => format!(
+            "the server brings only what it brought before: {stored}; what is missing is asked for again by: mailstow resume {archive}"
+        ),
         Ending::Complete if report.damaged > 0 => format!(
             "{stored}; but {} of the archive were found damaged. See: mailstow verify {archive}",
             count(report.damaged, "message")
@@ -200,4 +204,26 @@ fn verdict(report: &BackupReport, archive: &str) -> String {
             "finished, but not everything is there: {stored}. See: mailstow skips {archive}"
         ),
     }
+}
+
+/// How a run ended that stopped at a limit. The next backup goes on by itself.
+fn limit(report: &BackupReport, stored: &str, archive: &str) -> String {
+    let reached = report.limit.as_ref();
+    let option = match reached.map(|r| r.limit) {
+        Some(Limit::MaxBytes) => "--max-bytes",
+        _ => "--max-runtime",
+    };
+    let left = reached.and_then(|r| r.messages_left.zip(r.bytes_left));
+    let Some((messages, size)) = left else {
+        let why = match &report.error {
+            Some(why) => escaped(why),
+            None => "before it was known what there is".to_owned(),
+        };
+        return format!("stopped at {option}, {why}; nothing was fetched. Run it again.");
+    };
+    format!(
+        "stopped at {option}: {stored}; {} ({}) left.\nThe same command goes on, or: mailstow resume {archive}",
+        count(messages, "message"),
+        bytes(size)
+    )
 }

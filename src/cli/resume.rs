@@ -4,8 +4,9 @@ use mailstow::backup::{DeletePolicy, FlagPolicy, Request};
 use mailstow::model::{Job, JobState};
 use mailstow::store::{OpenOptions, Reader};
 
+use super::accounts::{How, Mode, run_all};
 use super::args::ResumeArgs;
-use super::backup::{Mode, run_all, source};
+use super::backup::{limits, source};
 use super::failure::CommandError;
 use super::output::Output;
 use super::source_arg::SourceUrl;
@@ -53,6 +54,8 @@ fn attended(args: &ResumeArgs, output: &Output, told: &mut Told) -> Result<u8, C
                 delete: DeletePolicy::Never,
                 flags: FlagPolicy::default(),
                 believe_deletions: false,
+                limits: limits(&args.limits),
+                newest_first: args.limits.newest_first,
                 plan_only: false,
                 job: Some(job.id),
             });
@@ -63,7 +66,12 @@ fn attended(args: &ResumeArgs, output: &Output, told: &mut Told) -> Result<u8, C
         text::out("no job is open; run mailstow backup for what is new");
         return Ok(0);
     }
-    run_all(&requests, Mode::Run, &args.catalog, output, told)
+    let how = How {
+        mode: Mode::Run,
+        wait: args.catalog.wait,
+        max_runtime: args.limits.max_runtime,
+    };
+    run_all(&requests, how, output, told)
 }
 
 fn open_jobs(reader: &Reader, wanted: Option<u32>) -> Result<Vec<Job>, CommandError> {

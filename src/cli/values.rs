@@ -1,4 +1,6 @@
-//! Values on the command line: dates, sizes, shares.
+//! Values on the command line: dates, spans of time, sizes, shares.
+
+use std::time::Duration;
 
 use mailstow::backup::DeletePolicy;
 
@@ -22,6 +24,26 @@ pub(crate) fn end_of(text: &str) -> Result<i64, String> {
         }
         _ => date(text),
     }
+}
+
+/// `90s`, `30m`, `2h`, `2d`; more than nothing.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let bad = || {
+        "write it as a number of seconds, minutes, hours or days, such as 90s, 30m, 36h or 2d"
+            .to_owned()
+    };
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (text.get(..at), 1),
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3_600),
+        Some((at, 'd')) => (text.get(..at), 86_400),
+        _ => return Err(bad()),
+    };
+    let number: u32 = digits.unwrap_or_default().parse().map_err(|_| bad())?;
+    if number == 0 {
+        return Err("it has to be more than nothing".to_owned());
+    }
+    Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
 /// Bytes, with k, M, G, T for powers of 1024.
@@ -81,6 +103,27 @@ pub(crate) fn delete_policy(text: &str) -> Result<DeletePolicy, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans() {
+        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(span("30m"), Ok(Duration::from_secs(1_800)));
+        assert_eq!(span("36h"), Ok(Duration::from_secs(129_600)));
+        assert_eq!(span("2d"), Ok(Duration::from_secs(172_800)));
+        for bad in [
+            "",
+            "h",
+            "36",
+            "0h",
+            "-1h",
+            "1.5h",
+            "36 h",
+            "1w",
+            "99999999999d",
+        ] {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_and_shares() {

@@ -202,15 +202,15 @@ impl Open {
         self.expected += expected;
     }
 
-    /// The next answer; `None` when nothing is outstanding.
+    /// The next answer; `None` when nothing is outstanding. It is waited for until `leave`.
     pub(crate) async fn answer(
         &mut self,
-        stop: &Stop,
+        leave: impl Future<Output = ()>,
     ) -> Result<Option<(usize, Outcome)>, Interrupted> {
         let answer = tokio::select! {
             answer = self.session.next() => answer?,
             // The session is dropped in the middle of an answer; nothing of it was kept.
-            () = stop.requested() => return Err(Interrupted::Stopped),
+            () = leave => return Err(Interrupted::Stopped),
         };
         let Some(answer) = answer else {
             return Ok(None);

@@ -25,6 +25,16 @@ impl ServerError {
         }
     }
 
+    /// Whether nothing failed and the run was asked to stop.
+    pub(crate) fn is_stop(&self) -> bool {
+        let source = match self {
+            Self::Imap(ImapError::Io { source }) => source,
+            Self::Pop3(Pop3Error::Io { source }) => source,
+            _ => return false,
+        };
+        source.kind() == std::io::ErrorKind::Interrupted
+    }
+
     /// Whether it is this machine that failed, so that nobody else can do better.
     pub(crate) fn is_local(&self) -> bool {
         self.disposition().0 == Scope::Run

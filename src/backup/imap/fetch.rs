@@ -68,7 +68,7 @@ impl Worker {
         while !self.stop.is_requested() {
             let mut outstanding = VecDeque::new();
             let dialling = session.is_none();
-            if dialling && !self.first && self.work.batches_left() == 0 {
+            if dialling && !self.work.may_take() {
                 return Ended::Done;
             }
             let result = match session.take() {
@@ -214,7 +214,7 @@ impl Worker {
                 session.send_body_fetch(&uids).await?;
             }
             if outstanding.is_empty() {
-                return if self.stop.is_requested() {
+                return if self.stop.is_ordered() {
                     Err(Interrupted::Stopped)
                 } else {
                     Ok(())
@@ -223,7 +223,7 @@ impl Worker {
             let event = tokio::select! {
                 event = session.next_body() => event?,
                 // The session is dropped in the middle of an answer; nothing of it was kept.
-                () = self.stop.requested() => return Err(Interrupted::Stopped),
+                () = self.stop.overdue() => return Err(Interrupted::Stopped),
             };
             match event {
                 Some(BodyEvent::Message { uid, body }) => {
@@ -322,6 +322,7 @@ impl Worker {
         let len = body.len();
         let found = identify(body).map_err(ImapError::from)?;
         asked.unanswered.remove(uid);
+        self.work.came(u64::from(listed.size), len);
         if len < u64::from(listed.size) && !self.work.confirm_short(n, uid, found.id) {
             return Ok(());
         }

@@ -50,6 +50,7 @@ pub(super) struct ImapSide<'a> {
     found: Enumeration,
     /// The mailboxes of the archive.
     known: Vec<Mailbox>,
+    left: Load,
     closing: Closing,
     account: Option<Account>,
 }
@@ -64,6 +65,7 @@ impl<'a> ImapSide<'a> {
             quirks: Quirks::default(),
             found: Enumeration::default(),
             known: Vec::new(),
+            left: Load::default(),
             closing: Closing::default(),
             account: None,
         }
@@ -153,7 +155,14 @@ impl Side for ImapSide<'_> {
     }
 
     async fn fetch(&mut self, committer: &Committer) -> Ended {
-        let work = Work::new(register::fetch_list(&self.found.mailboxes, &self.known));
+        let Ground {
+            request,
+            stop,
+            quota,
+            ..
+        } = self.ground;
+        let mailboxes = register::fetch_list(&self.found.mailboxes, &self.known);
+        let work = Work::new(mailboxes, request.newest_first, quota.clone());
         let stage = Stage {
             ground: self.ground,
             source: self.source,
@@ -162,12 +171,18 @@ impl Side for ImapSide<'_> {
         };
         let (ended, session) = fetch_all(&stage, self.session.take(), self.quirks).await;
         self.closing = settle::close(&stage, session, &self.found.mailboxes).await;
+        self.left = work.left();
+        let is_all_done = work.batches_left() == 0;
         match ended {
-            Ended::Done if self.ground.stop.is_requested() && work.batches_left() > 0 => {
-                Ended::Stopped
-            }
+            Ended::Done if !is_all_done => Ended::Stopped,
+            // The time was up when the last message had come.
+            Ended::Stopped if is_all_done && !stop.is_ordered() => Ended::Done,
             ended => ended,
         }
+    }
+
+    fn left(&self) -> Load {
+        self.left
     }
 
     fn tally(&self, report: &mut BackupReport, committed: &Committed) {

@@ -232,12 +232,7 @@ fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
         committer,
         ..
     } = *stage;
-    let Ground {
-        request,
-        sink,
-        stop,
-        ..
-    } = ground;
+    let Ground { request, sink, .. } = ground;
     let Some(queue) = committer.queue() else {
         return;
     };
@@ -270,7 +265,7 @@ fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
         let left = planned.plan.left > 0 || closing.left.contains_key(&mailbox);
         let complete =
             !left && !closing.skipped.contains_key(&mailbox) && planned.doubtful.is_empty();
-        if complete && work.batches_left() == 0 && !stop.is_requested() {
+        if complete && work.is_through_with(mailbox) {
             records.extend(checkpoint(request, planned, mailbox).map(Record::Checkpoint));
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{ContentId, FlagTable, Listed, Mailbox, UidSet};
+use crate::backup::limit::Quota;
+use crate::backup::side::Load;
+use crate::model::{ContentId, FlagTable, Listed, Mailbox, MailboxId, UidSet};
 
 /// A batch is closed at this many bytes …
 const BATCH_BYTES: u64 = 2 << 20;
@@ -58,6 +60,9 @@ pub(super) struct Failure {
 pub(super) struct Work {
     pub(super) mailboxes: Arc<Vec<FetchMailbox>>,
     state: Arc<Mutex<State>>,
+    /// Within each mailbox the newest come first.
+    newest_first: bool,
+    quota: Quota,
 }
 
 #[derive(Debug, Default)]
@@ -72,15 +77,20 @@ struct State {
     waits: HashMap<usize, u32>,
     /// The server cut a pipelined connection: no more than one command at a time.
     shallow: bool,
+    /// A worker died with what it had asked for.
+    lost_track: bool,
 }
 
 impl Work {
-    pub(super) fn new(mailboxes: Vec<FetchMailbox>) -> Self {
-        let batches = mailboxes
-            .iter()
-            .enumerate()
-            .flat_map(|(n, m)| batches(n, &m.messages))
-            .collect();
+    pub(super) fn new(mailboxes: Vec<FetchMailbox>, newest_first: bool, quota: Quota) -> Self {
+        let in_order = |(n, m): (usize, &FetchMailbox)| {
+            let mut batches = batches(n, &m.messages);
+            if newest_first {
+                batches.reverse();
+            }
+            batches
+        };
+        let batches = mailboxes.iter().enumerate().flat_map(in_order).collect();
         let state = State {
             batches,
             ..State::default()
@@ -88,6 +98,8 @@ impl Work {
         Self {
             mailboxes: Arc::new(mailboxes),
             state: Arc::new(Mutex::new(state)),
+            newest_first,
+            quota,
         }
     }
 
@@ -95,13 +107,63 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch, of `mailbox` only if one is named.
+    /// The next batch, of `mailbox` only if one is named; none once the limit is reached.
     pub(super) fn take(&self, mailbox: Option<usize>) -> Option<Batch> {
         let mut state = self.state();
-        match (mailbox, state.batches.front()) {
-            (Some(open), Some(next)) if next.mailbox != open => None,
-            _ => state.batches.pop_front(),
+        let next = state.batches.front()?;
+        if !self.quota.has_room() || mailbox.is_some_and(|open| open != next.mailbox) {
+            return None;
         }
+        let mut batch = state.batches.pop_front()?;
+        let later = self.cut_at_limit(&mut batch);
+        if !later.is_empty() {
+            state.batches.push_front(Batch {
+                mailbox: batch.mailbox,
+                uids: later,
+            });
+        }
+        Some(batch)
+    }
+
+    /// Counts a batch against the limit. Takes out of it, and gives, what is beyond.
+    fn cut_at_limit(&self, batch: &mut Batch) -> UidSet {
+        let mut uids: Vec<u32> = batch.uids.iter().collect();
+        if self.newest_first {
+            uids.reverse();
+        }
+        let mut beyond = Vec::new();
+        for uid in uids {
+            if self.quota.has_room() {
+                self.quota.ask(self.announced(batch.mailbox, uid));
+            } else {
+                batch.uids.remove(uid);
+                beyond.push(uid);
+            }
+        }
+        beyond.into_iter().collect()
+    }
+
+    /// The bytes of a message, as the server says.
+    fn announced(&self, mailbox: usize, uid: u32) -> u64 {
+        let listed = self.mailboxes.get(mailbox).and_then(|m| m.listed(uid));
+        listed.map_or(0, |m| u64::from(m.size))
+    }
+
+    /// A message that was asked for came, with so many bytes.
+    pub(super) fn came(&self, announced: u64, len: u64) {
+        self.quota.came(announced, len);
+    }
+
+    /// What was asked for did not come.
+    fn give_back(&self, batch: &Batch) {
+        for uid in batch.uids.iter() {
+            self.quota.give_back(self.announced(batch.mailbox, uid));
+        }
+    }
+
+    /// Whether there is anything to be taken.
+    pub(super) fn may_take(&self) -> bool {
+        self.quota.has_room() && self.batches_left() > 0
     }
 
     /// Whether a mailbox that is busy is to be waited for; not for ever.
@@ -116,8 +178,37 @@ impl Work {
         self.state().batches.len()
     }
 
+    /// What nobody took.
+    pub(super) fn left(&self) -> Load {
+        let mut left = Load::default();
+        for batch in &self.state().batches {
+            for uid in batch.uids.iter() {
+                left.messages += 1;
+                left.bytes += self.announced(batch.mailbox, uid);
+            }
+        }
+        left
+    }
+
+    /// Whether nothing of a mailbox is left to be fetched.
+    pub(super) fn is_through_with(&self, mailbox: MailboxId) -> bool {
+        let state = self.state();
+        let is_it = |b: &Batch| {
+            self.mailboxes
+                .get(b.mailbox)
+                .is_some_and(|m| m.mailbox.id == mailbox)
+        };
+        !state.lost_track && !state.batches.iter().any(is_it)
+    }
+
+    /// A worker died: what it had asked for stands nowhere any more.
+    pub(super) fn lose_track(&self) {
+        self.state().lost_track = true;
+    }
+
     /// Puts messages back as they were, after a lost connection.
     pub(super) fn put_back(&self, batch: Batch) {
+        self.give_back(&batch);
         if !batch.uids.is_empty() {
             self.state().batches.push_front(batch);
         }
@@ -136,6 +227,7 @@ impl Work {
     }
 
     fn narrow_after(&self, batch: &Batch, reason: &str, enough: u32) -> bool {
+        self.give_back(batch);
         let mut failed = false;
         let mut state = self.state();
         let alone = batch.uids.len() == 1;
@@ -275,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_bad_batch_is_narrowed_to_the_culprit_and_only_that_fails() {
-        let work = Work::new(Vec::new());
+        let work = Work::new(Vec::new(), false, Quota::default());
         let batch = Batch {
             mailbox: 0,
             uids: [1, 2].into_iter().collect(),
@@ -298,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_short_body_counts_once_two_fetches_agree() {
-        let work = Work::new(Vec::new());
+        let work = Work::new(Vec::new(), false, Quota::default());
         let (one, two) = (ContentId::of(b"1"), ContentId::of(b"2"));
         assert!(!work.confirm_short(0, 1, one));
         assert!(!work.confirm_short(0, 1, two));

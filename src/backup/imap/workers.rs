@@ -77,11 +77,13 @@ pub(super) async fn fetch_all(
                 Ok((_, ended)) => worst = graver(worst, ended),
                 Err(_) => {
                     worst = graver(worst, Ended::Died);
+                    work.lose_track();
                     stop.request();
                 }
             }
         }
-        if work.batches_left() == 0 || !matches!(worst, Ended::Done) || stop.is_requested() {
+        let may_go_on = work.may_take() && !stop.is_requested();
+        if !may_go_on || !matches!(worst, Ended::Done) {
             break;
         }
         let Some(worker) = worker(true) else { break };
@@ -100,7 +102,7 @@ fn graver(a: Ended, b: Ended) -> Ended {
         Ended::Died => 4,
         Ended::Failed(error) if error.is_local() => 3,
         Ended::Stopped => 2,
-        Ended::Failed(_) => 1,
+        Ended::Failed(_) | Ended::Short => 1,
         Ended::Done => 0,
     };
     if rank(&b) > rank(&a) { b } else { a }

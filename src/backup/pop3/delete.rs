@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::header::{self, header_of};
 use crate::model::{Evidence, RemoteId, Removed, Skip, StoredContent};
 use crate::pop3::{Ask, Listing, Outcome};
-use crate::report::{BackupReport, Ending};
+use crate::report::{BackupReport, Ending, Limit, Reached};
 use crate::spool::Body;
 use crate::store::Writer;
 
@@ -118,9 +118,7 @@ impl Pop3Side<'_> {
                 }
                 Err(reason) => {
                     report.warnings.push(reason);
-                    if self.ground.stop.is_requested() {
-                        report.ending = Ending::Interrupted;
-                    }
+                    self.stopped_while_deleting(report);
                     break;
                 }
             }
@@ -140,6 +138,21 @@ impl Pop3Side<'_> {
         report.damaged += kept.damaged;
         report.kept = kept.into_reasons();
         Ok(())
+    }
+
+    /// The run is not complete if it was stopped: the next one deletes the rest.
+    fn stopped_while_deleting(&self, report: &mut BackupReport) {
+        let stop = self.ground.stop;
+        if stop.is_ordered() {
+            report.ending = Ending::Interrupted;
+        } else if stop.is_requested() {
+            report.ending = Ending::Limit;
+            report.limit = Some(Reached {
+                limit: Limit::MaxRuntime,
+                messages_left: Some(0),
+                bytes_left: Some(0),
+            });
+        }
     }
 
     /// What was listed in this run and may be deleted, in the order in which it lies.
@@ -285,7 +298,7 @@ impl Pop3Side<'_> {
                 }
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop.requested()).await? else {
                 return Ok(same);
             };
             let (Some(due), Some(Some(number))) = (due.get(index), numbers.get(index)) else {
@@ -327,7 +340,7 @@ impl Pop3Side<'_> {
                 open.ask(Ask::Dele(*number), next, 0);
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop.requested()).await? else {
                 return Ok(marked);
             };
             match (outcome, same.get(index)) {

@@ -22,21 +22,23 @@ impl Pop3Side<'_> {
     /// fetched).
     pub(super) async fn fetch_all(&mut self, queue: &Queue) -> Ended {
         let ended = self.fetch_sessions(queue).await;
-        let done = matches!(ended, Ok(()));
+        let done = matches!(ended, Ok(true));
         if self.settle(queue, done).is_err() {
             return Ended::Stopped;
         }
         match ended {
-            Ok(()) => Ended::Done,
+            Ok(true) => Ended::Done,
+            Ok(false) => Ended::Short,
             Err(Interrupted::Stopped) => Ended::Stopped,
             Err(Interrupted::Server(error)) => Ended::Failed(error.into()),
         }
     }
 
-    async fn fetch_sessions(&mut self, queue: &Queue) -> Result<(), Interrupted> {
+    /// Tells whether nothing is wanted any more, where it is not to be asked on.
+    async fn fetch_sessions(&mut self, queue: &Queue) -> Result<bool, Interrupted> {
         if self.wanted.is_empty() {
             self.quit().await;
-            return Ok(());
+            return Ok(true);
         }
         let sink = self.ground.sink;
         sink.event(Event::Connected {
@@ -56,6 +58,7 @@ impl Pop3Side<'_> {
                 self.reopen().await?;
                 continue;
             };
+            self.put_in_order();
             let pass = self.drain(&mut open, queue).await;
             // What a later session brings is compared with what is committed.
             queue.flush().await.map_err(|_| Interrupted::Stopped)?;
@@ -63,7 +66,7 @@ impl Pop3Side<'_> {
             // What has no name of its own is there in every run, and no sign of more.
             more_may_be_there |= fresh && open.named > 0;
             match pass {
-                Ok(_) if !self.doubted.is_empty() => {
+                Ok(pass) if pass != Pass::Limit && !self.doubted.is_empty() => {
                     self.open = Some(open);
                     self.quit().await;
                     for wanted in std::mem::take(&mut self.doubted).into_iter().rev() {
@@ -74,22 +77,45 @@ impl Pop3Side<'_> {
                 Ok(pass) => {
                     self.open = Some(open);
                     self.quit().await;
+                    if pass == Pass::Limit {
+                        self.note_no_way_on();
+                        return Err(Interrupted::Stopped);
+                    }
                     if came && !fresh && !std::mem::take(&mut second_look) {
                         self.notes.push(
                             "the last session brought nothing but messages that had come before in this run: the server calls them by other names in every session, or by none; each is kept once"
                                 .to_owned(),
                         );
-                        return Ok(());
+                        return Ok(self.wanted.is_empty());
                     }
                     let drained = pass == Pass::Drained;
                     let looks = drained && std::mem::take(&mut more_may_be_there);
                     if drained && !(looks && self.look_again().await?) {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
                 Err(Interrupted::Server(error)) => self.survive(error).await?,
                 Err(stopped) => return Err(stopped),
             }
+        }
+    }
+
+    /// A maildrop numbers its messages as they came.
+    fn put_in_order(&mut self) {
+        if self.request().newest_first {
+            let wanted = self.wanted.make_contiguous();
+            // What was asked for in vain stays behind.
+            wanted.sort_by_key(|w| (w.tries > 0, std::cmp::Reverse(w.number)));
+        }
+    }
+
+    /// The next run begins with the same messages where no name tells that they are held.
+    fn note_no_way_on(&mut self) {
+        if self.wanted.iter().any(|w| w.uidl.is_none()) {
+            self.notes.push(
+                "messages that have no UIDL of their own are fetched from the first on in every run: if they are more than the limit allows, the rest never comes"
+                    .to_owned(),
+            );
         }
     }
 

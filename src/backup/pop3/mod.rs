@@ -17,6 +17,7 @@ mod plan;
 mod survey;
 mod transfer;
 mod trust;
+mod wanted;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub use delete::DeletePolicy;
 use self::books::{Books, MAILDROP};
 use self::known::{Known, inbox, junk};
 use self::matching::Candidates;
-use self::plan::Look;
 use self::survey::Told;
+use self::wanted::Wanted;
 use super::commit::Committer;
 use super::side::{Ended, Ground, Load, Side};
 use super::{BackupError, Request};
@@ -38,7 +39,7 @@ use crate::contact::{Door, Interrupted, Open};
 use crate::model::{
     Account, ContentId, InternalDate, JobMailbox, Mailbox, MailboxId, Maildrop, PopSpam,
 };
-use crate::pop3::{Listing, Offered, Pop3Error};
+use crate::pop3::{Listing, Pop3Error};
 use crate::report::{BackupReport, SkippedMessage};
 use crate::source::Pop3Source;
 use crate::store::{Committed, StoreError, Writer};
@@ -95,45 +96,6 @@ pub(super) struct Pop3Side<'a> {
 struct Filing {
     inbox: Mailbox,
     junk: Mailbox,
-}
-
-/// A message to fetch.
-#[derive(Debug)]
-struct Wanted {
-    /// Its number in the open session.
-    number: u32,
-    /// The UIDL that identifies it, if one does.
-    uidl: Option<String>,
-    /// Its UIDL, also one that others bear.
-    label: Option<String>,
-    size: Option<u64>,
-    /// What has to be looked at once it is there.
-    look: Look,
-    /// Whether it is spam, where that was judged.
-    spam: Option<bool>,
-    /// More was recorded of its UIDL than its placement.
-    restate: bool,
-    /// It was asked for in a session before this one.
-    was_asked: bool,
-    /// How often it was asked for in vain.
-    tries: u32,
-}
-
-impl Wanted {
-    fn of(message: &Offered, uidl: Option<&str>) -> Self {
-        Self {
-            number: message.number,
-            uidl: uidl.map(str::to_owned),
-            label: message.uidl.clone(),
-            // No message is larger, and the sum of many lies must not overflow.
-            size: message.size.map(|size| size.min(u64::from(u32::MAX))),
-            look: Look::default(),
-            spam: None,
-            restate: false,
-            was_asked: false,
-            tries: 0,
-        }
-    }
 }
 
 impl<'a> Pop3Side<'a> {
@@ -339,6 +301,15 @@ impl Side for Pop3Side<'_> {
         match committer.queue() {
             Some(queue) => self.fetch_all(&queue).await,
             None => Ended::Stopped,
+        }
+    }
+
+    fn left(&self) -> Load {
+        let left = || self.wanted.iter().chain(&self.doubted);
+        Load {
+            messages: left().count() as u64,
+            bytes: left().filter_map(|w| w.size).sum(),
+            mailboxes: u64::from(left().next().is_some()),
         }
     }
 

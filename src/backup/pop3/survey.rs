@@ -201,7 +201,7 @@ impl Pop3Side<'_> {
                 }
                 next += 1;
             }
-            let Some((index, outcome)) = open.answer(self.ground.stop).await? else {
+            let Some((index, outcome)) = open.answer(self.ground.stop.requested()).await? else {
                 return Ok(());
             };
             self.door.gained();

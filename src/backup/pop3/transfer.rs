@@ -8,6 +8,7 @@ use super::survey::tell;
 use super::{Pop3Side, Wanted};
 use crate::backup::commit::Queue;
 use crate::backup::identify::{Identified, identify};
+use crate::backup::side::Ground;
 use crate::contact::{Interrupted, Open, describe};
 use crate::event::Event;
 use crate::header;
@@ -34,6 +35,8 @@ pub(super) enum Pass {
     /// Nothing is wanted any more.
     Drained,
     /// It lasted long enough; there is more.
+    Over,
+    /// There is more, and a limit of the run was reached.
     Limit,
 }
 
@@ -51,14 +54,16 @@ impl Pop3Side<'_> {
             let room = |open: &Open, wanted: &Wanted| open.has_room(wanted.size.unwrap_or(0));
             while !enough
                 && !self.ground.stop.is_requested()
+                && self.ground.quota.has_room()
                 && self.wanted.front().is_some_and(|w| room(open, w))
                 && let Some(wanted) = self.wanted.pop_front()
             {
+                self.ground.quota.ask(wanted.size.unwrap_or(0));
                 open.ask(Ask::Retr(wanted.number), next, wanted.size.unwrap_or(0));
                 asked.insert(next, wanted);
                 next += 1;
             }
-            let answer = match open.answer(self.ground.stop).await {
+            let answer = match open.answer(self.ground.stop.overdue()).await {
                 Ok(answer) => answer,
                 Err(interrupted) => {
                     self.put_back(open, asked, &interrupted);
@@ -68,9 +73,10 @@ impl Pop3Side<'_> {
             let Some((index, outcome)) = answer else {
                 return match busy {
                     Some(error) => Err(Interrupted::Server(error)),
-                    None if self.ground.stop.is_requested() => Err(Interrupted::Stopped),
+                    None if self.ground.stop.is_ordered() => Err(Interrupted::Stopped),
                     None if self.wanted.is_empty() => Ok(Pass::Drained),
-                    None => Ok(Pass::Limit),
+                    None if self.is_at_limit() => Ok(Pass::Limit),
+                    None => Ok(Pass::Over),
                 };
             };
             let Some(wanted) = asked.remove(&index) else {
@@ -82,9 +88,11 @@ impl Pop3Side<'_> {
                     self.message(wanted, found, open, queue).await?;
                 }
                 Outcome::Message(_) => {
+                    self.give_back(&wanted);
                     self.refused(wanted, "the server sent nothing".to_owned());
                 }
                 Outcome::Refused { words } => {
+                    self.give_back(&wanted);
                     let error = Pop3Error::Refused {
                         command: "RETR",
                         words,
@@ -103,6 +111,17 @@ impl Pop3Side<'_> {
         }
     }
 
+    /// Whether a limit of the run was reached.
+    pub(super) fn is_at_limit(&self) -> bool {
+        let Ground { stop, quota, .. } = self.ground;
+        quota.reached(stop).is_some()
+    }
+
+    /// It was asked for and did not come.
+    fn give_back(&self, wanted: &Wanted) {
+        self.ground.quota.give_back(wanted.size.unwrap_or(0));
+    }
+
     async fn message(
         &mut self,
         wanted: Wanted,
@@ -110,6 +129,8 @@ impl Pop3Side<'_> {
         open: &mut Open,
         queue: &Queue,
     ) -> Result<(), Interrupted> {
+        let announced = wanted.size.unwrap_or(0);
+        self.ground.quota.came(announced, found.len);
         open.came += 1;
         open.named += u64::from(wanted.uidl.is_some());
         if self.came.insert(found.id) {
@@ -118,7 +139,7 @@ impl Pop3Side<'_> {
             self.door.gained();
         }
         self.ground.sink.event(Event::Fetched { bytes: found.len });
-        if found.len >= wanted.size.unwrap_or(0) || self.confirms_short(&wanted, &found) {
+        if found.len >= announced || self.confirms_short(&wanted, &found) {
             return self.arrive(wanted, found, queue).await;
         }
         // It may have been cut off by something between, or by the state of this session.
@@ -174,6 +195,7 @@ impl Pop3Side<'_> {
                 ..wanted
             })
             .collect();
+        unanswered.iter().for_each(|wanted| self.give_back(wanted));
         if let Interrupted::Server(error) = interrupted {
             let (scope, disposition) = error.disposition();
             if scope == Scope::Account && unanswered.len() > 1 {

@@ -23,9 +23,10 @@ pub struct AsOf(BTreeMap<AccountId, Moment>);
 impl AsOf {
     /// The end of the last complete run of each account that ended at or before `unix` seconds.
     ///
-    /// Complete is a run that went through all it had planned: exit 0; 3, where messages or
-    /// mailboxes were skipped and all others looked at; and 7, where mail was found damaged, if
-    /// it ended its job. A run that was interrupted, or that lost its server, is none.
+    /// Complete is a run that went through all it had planned: exit 0; and, if it ended its job, 3,
+    /// where messages or mailboxes were skipped and all others looked at, and 7, where mail was
+    /// found damaged. A run that was interrupted, that stopped at a limit, or that lost its server,
+    /// is none.
     ///
     /// # Errors
     /// SQLite's.
@@ -91,8 +92,8 @@ impl Catalog {
         Ok(runs
             .iter()
             .filter(|(run, _)| match run.exit {
-                0 | 3 => true,
-                7 => ended_its_job(run),
+                0 => true,
+                3 | 7 => ended_its_job(run),
                 _ => false,
             })
             .filter_map(|(run, commit)| {

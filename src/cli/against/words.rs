@@ -310,6 +310,7 @@ fn verdict(report: &AgainstReport, archive: &str) -> String {
             "the archive is damaged. See: mailstow verify {archive}"
         ),
         Ending::Interrupted => "interrupted: not everything was compared".to_owned(),
+        Ending::Short | Ending::Limit => "not everything was compared".to_owned(),
         Ending::ServerLost => format!(
             "the server was lost: {}\nnot everything was compared",
             escaped(report.error.as_deref().unwrap_or_default())

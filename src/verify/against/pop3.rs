@@ -301,7 +301,7 @@ async fn drain(
             asked.insert(next, message);
             next += 1;
         }
-        let answer = match open.answer(ground.stop).await {
+        let answer = match open.answer(ground.stop.requested()).await {
             Ok(answer) => answer,
             Err(cause) => {
                 put_back(door, open, asked, wanted, &cause, proof, progress);

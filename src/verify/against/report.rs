@@ -216,7 +216,8 @@ impl AgainstReport {
             Ending::ServerLost => 6,
             Ending::Interrupted => 130,
             Ending::Complete if self.agrees() => 0,
-            Ending::Complete => 3,
+            // A comparison has no limit; whatever cut it short, it is not complete.
+            Ending::Complete | Ending::Short | Ending::Limit => 3,
         }
     }
 

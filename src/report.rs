@@ -57,6 +57,9 @@ pub struct SkippedMessage {
     pub remote: String,
     /// Why, with the server's words.
     pub reason: String,
+    /// It was skipped before and not tried again in this run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untried: bool,
 }
 
 /// How a backup ended.

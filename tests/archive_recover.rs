@@ -92,6 +92,7 @@ fn lived() -> Fixture {
     writer.record(Record::Skip(Skip {
         mailbox: boxes[2].id,
         remote,
+        count: 1,
         reason: "NO [SERVERBUG]".into(),
         accepted: None,
     }));

@@ -17,6 +17,7 @@ mod imap;
 mod job;
 mod limit;
 mod pop3;
+mod retries;
 mod run;
 mod side;
 

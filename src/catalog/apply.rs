@@ -303,15 +303,24 @@ impl Applier<'_> {
 
     fn skip(&self, skip: &Skip) -> rusqlite::Result<()> {
         let (uidvalidity, uid, uidl) = skip.remote.as_ref().map_or((0, 0, ""), key);
+        if skip.count == 0 {
+            self.tx
+                .prepare_cached(
+                    "DELETE FROM skips WHERE mailbox = ?1 AND uidvalidity = ?2 AND uid = ?3 AND uidl = ?4",
+                )?
+                .execute((skip.mailbox.0, uidvalidity, uid, uidl))?;
+            return Ok(());
+        }
+        // Accepting is no try.
         self.tx
             .prepare_cached(
-                "INSERT INTO skips (mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?7)
+                "INSERT INTO skips (mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted, count)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?7, ?8)
                  ON CONFLICT (mailbox, uidvalidity, uid, uidl) DO UPDATE SET
-                     reason = ?5, last = ?6, accepted = ?7,
+                     reason = ?5, last = iif(?7 IS NULL, ?6, last), accepted = ?7, count = ?8,
                      tries = tries + (?7 IS NULL)",
             )?
-            .execute(params![skip.mailbox.0, uidvalidity, uid, uidl, skip.reason, self.at, skip.accepted])?;
+            .execute(params![skip.mailbox.0, uidvalidity, uid, uidl, skip.reason, self.at, skip.accepted, skip.count])?;
         Ok(())
     }
 
@@ -324,11 +333,13 @@ impl Applier<'_> {
             .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.flags_at, c.fingerprint])?;
         // Everything the mailbox was seen to hold is held: a message that was only counted has
         // turned up or gone, and one that was skipped and is not held has left. What a filter
-        // excludes may be there still; under another UIDVALIDITY nothing is.
+        // excludes may be there still, and so may what was accepted, which counts as excluded;
+        // under another UIDVALIDITY nothing is.
         self.tx
             .prepare_cached(
                 "DELETE FROM skips WHERE mailbox = ?1 AND uidl = ''
-                 AND (uid = 0 OR (accepted IS NULL AND (uidvalidity <> ?2 OR ?3 = 0)))",
+                 AND ((uid = 0 AND (accepted IS NULL OR ?3 = 0))
+                     OR (uid > 0 AND accepted IS NULL AND (uidvalidity <> ?2 OR ?3 = 0)))",
             )?
             .execute((c.mailbox.0, c.uidvalidity, c.excluded))?;
         Ok(())

@@ -70,7 +70,7 @@ const TABLES: [(&str, &str); 19] = [
     ),
     (
         "skips",
-        "SELECT mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted FROM skips
+        "SELECT mailbox, uidvalidity, uid, uidl, count, reason, tries, first, last, accepted FROM skips
          ORDER BY mailbox, uidvalidity, uid, uidl",
     ),
     (

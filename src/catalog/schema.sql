@@ -181,12 +181,14 @@ CREATE TABLE uidls (
     PRIMARY KEY (mailbox, uidl)
 ) STRICT, WITHOUT ROWID;
 
+-- uid 0 without a uidl: messages the server counts and does not name; count says how many.
 CREATE TABLE skips (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     mailbox     INTEGER NOT NULL,
     uidvalidity INTEGER NOT NULL,
     uid         INTEGER NOT NULL,
     uidl        TEXT    NOT NULL DEFAULT '',
+    count       INTEGER NOT NULL,
     reason      TEXT    NOT NULL,
     tries       INTEGER NOT NULL,
     first       TEXT    NOT NULL,

@@ -303,8 +303,12 @@ pub(crate) struct ArchiveArgs {
 pub(crate) struct SkipsArgs {
     #[command(flatten)]
     pub(crate) archive: ArchiveArgs,
-    /// Accept the loss of this message for good, with a reason for the record
-    #[arg(long, num_args = 2, value_names = ["ID", "REASON"])]
+    /// Accept the loss of these messages for good, with a reason for the record
+    ///
+    /// They are not tried again and count as excluded, so that they do not make every run exit
+    /// with 3. Messages the server counts and never lists are accepted as so many: one more,
+    /// and all of them are skipped again.
+    #[arg(long, num_args = 2.., value_names = ["ID", "REASON"])]
     pub(crate) accept: Option<Vec<String>>,
     /// Show accepted ones as well
     #[arg(long)]

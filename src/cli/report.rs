@@ -85,7 +85,8 @@ fn problems(report: &BackupReport, lines: &mut Vec<String>) {
             None => missing(mailbox),
         });
     }
-    for skip in report.skipped.iter().take(20) {
+    let tried = || report.skipped.iter().filter(|skip| !skip.untried);
+    for skip in tried().take(20) {
         lines.push(format!(
             "! skipped {} in {}: {}",
             escaped(&skip.remote),
@@ -93,10 +94,15 @@ fn problems(report: &BackupReport, lines: &mut Vec<String>) {
             escaped(&skip.reason)
         ));
     }
-    if report.skipped.len() > 20 {
+    let more = tried().skip(20).count();
+    if more > 0 {
+        lines.push(format!("! and {more} more; see: mailstow skips"));
+    }
+    let untried = report.skipped.iter().filter(|skip| skip.untried).count();
+    if untried > 0 {
         lines.push(format!(
-            "! and {} more; see: mailstow skips",
-            report.skipped.len() - 20
+            "! {} skipped before, not tried again in this run; the next ones begin with the oldest try",
+            count(untried as u64, "message")
         ));
     }
     for name in &report.unlisted {

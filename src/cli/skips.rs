@@ -8,11 +8,11 @@ use serde_json::json;
 use super::args::SkipsArgs;
 use super::failure::CommandError;
 use super::output::Output;
-use super::text::escaped;
+use super::text::{count, escaped};
 
 pub(crate) fn run(args: &SkipsArgs, output: &Output) -> Result<u8, CommandError> {
-    if let Some([id, reason]) = args.accept.as_deref() {
-        return accept(args, id, reason, output);
+    if let Some((reason, ids)) = args.accept.as_deref().and_then(<[_]>::split_last) {
+        return accept(args, ids, reason, output);
     }
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
     let mailboxes = reader.catalog().mailboxes(None).map_err(StoreError::from)?;
@@ -24,14 +24,14 @@ pub(crate) fn run(args: &SkipsArgs, output: &Output) -> Result<u8, CommandError>
             .find(|m| m.id == skip.mailbox)
             .map(|m| m.name.clone())
             .unwrap_or_default();
-        let remote = skip
-            .remote
-            .as_ref()
-            .map_or_else(|| "?".to_owned(), ToString::to_string);
+        let named = skip.remote.as_ref().map(ToString::to_string);
+        let which = match &named {
+            Some(remote) => escaped(remote),
+            None => format!("{} without a name", count(skip.count.into(), "message")),
+        };
         lines.push(format!(
-            "{}  {} in {}: {}",
+            "{}  {which} in {}: {}",
             skip.id,
-            escaped(&remote),
             escaped(&name),
             escaped(&skip.reason)
         ));
@@ -43,11 +43,18 @@ pub(crate) fn run(args: &SkipsArgs, output: &Output) -> Result<u8, CommandError>
                 skip.tries, skip.first, skip.last
             )
         };
-        lines.push(match &skip.accepted {
-            Some(note) => format!("   {tried}; accepted: {}", escaped(note)),
-            None => format!("   {tried}; the next backup tries again"),
-        });
-        values.push(json!({"id": skip.id, "mailbox": name, "remote": remote, "reason": skip.reason, "tries": skip.tries, "first": skip.first, "last": skip.last, "accepted": skip.accepted}));
+        let next = match &skip.accepted {
+            Some(note) => {
+                lines.push(format!("   {tried}; accepted: {}", escaped(note)));
+                "accepted"
+            }
+            None => {
+                lines.push(format!("   {tried}; tried again by the next backup"));
+                "next run"
+            }
+        };
+        let remote = named.unwrap_or_else(|| "?".to_owned());
+        values.push(json!({"id": skip.id, "mailbox": name, "remote": remote, "count": skip.count, "reason": skip.reason, "tries": skip.tries, "first": skip.first, "last": skip.last, "next": next, "accepted": skip.accepted}));
     }
     if lines.is_empty() {
         lines.push("nothing was skipped".to_owned());
@@ -56,40 +63,49 @@ pub(crate) fn run(args: &SkipsArgs, output: &Output) -> Result<u8, CommandError>
     Ok(0)
 }
 
-fn accept(args: &SkipsArgs, id: &str, reason: &str, output: &Output) -> Result<u8, CommandError> {
-    let unknown = || {
-        CommandError::usage(format!("there is no skip `{id}`"))
-            .hint("mailstow skips ARCHIVE lists them with their numbers")
-    };
-    let number: i64 = id.parse().map_err(|_| unknown())?;
+/// All of them or none: a slip in one number accepts nothing.
+fn accept(
+    args: &SkipsArgs,
+    ids: &[String],
+    reason: &str,
+    output: &Output,
+) -> Result<u8, CommandError> {
     let options = OpenOptions {
         catalog: args.archive.catalog.clone(),
         ..OpenOptions::default()
     };
     let mut writer = options.open(&args.archive.archive)?;
-    let skip = writer
-        .catalog()
-        .skips(true)
-        .map_err(StoreError::from)?
-        .into_iter()
-        .find(|s| s.id == number);
-    let Some(skip) = skip else {
-        writer.finish()?;
-        return Err(unknown());
-    };
-    writer.record(Record::Skip(Skip {
-        mailbox: skip.mailbox,
-        remote: skip.remote,
-        reason: skip.reason,
-        accepted: Some(reason.to_owned()),
-    }));
+    let skips = writer.catalog().skips(true).map_err(StoreError::from)?;
+    let mut chosen = Vec::new();
+    for id in ids {
+        let number = id.parse::<i64>().ok();
+        let Some(skip) = skips.iter().find(|s| Some(s.id) == number) else {
+            writer.finish()?;
+            return Err(CommandError::usage(format!("there is no skip `{id}`"))
+                .hint("mailstow skips ARCHIVE lists them with their numbers"));
+        };
+        chosen.push(skip);
+    }
+    for skip in &chosen {
+        writer.record(Record::Skip(Skip {
+            mailbox: skip.mailbox,
+            remote: skip.remote.clone(),
+            count: skip.count,
+            reason: skip.reason.clone(),
+            accepted: Some(reason.to_owned()),
+        }));
+    }
     writer.commit()?;
     writer.finish()?;
-    output.result(
-        "accepted",
-        &json!({ "id": number }),
-        &format!("skip {number} is accepted and will not be tried again"),
-        0,
-    );
+    let numbers: Vec<i64> = chosen.iter().map(|skip| skip.id).collect();
+    let words: Vec<String> = numbers
+        .iter()
+        .map(|n| format!("skip {n} is accepted and will not be tried again"))
+        .collect();
+    let value = match numbers.as_slice() {
+        [only] => json!({ "id": only, "ids": numbers }),
+        _ => json!({ "ids": numbers }),
+    };
+    output.result("accepted", &value, &words.join("\n"), 0);
     Ok(0)
 }

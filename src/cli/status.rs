@@ -24,7 +24,8 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
     let (messages, size) = catalog.content_totals().map_err(store)?;
     let runs = catalog.runs().map_err(StoreError::from)?;
     let damaged = catalog.damaged().map_err(StoreError::from)?.len() as u64;
-    let skips = catalog.skips(false).map_err(StoreError::from)?.len() as u64;
+    let skips = catalog.skips(false).map_err(StoreError::from)?;
+    let skips: u64 = skips.iter().map(|s| u64::from(s.count)).sum();
     let open: Vec<u32> = catalog
         .jobs()
         .map_err(StoreError::from)?

@@ -132,11 +132,27 @@ pub struct Skip {
     /// The server's name for it; absent for a message the server counts but never lists.
     #[serde(flatten)]
     pub remote: Option<RemoteId>,
+    /// How many messages it is about: one, but where there is no name to tell them apart.
+    /// 0 closes a skip that was accepted: nothing is missing any more.
+    #[serde(rename = "n", default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
     /// What went wrong, with the server's words.
     pub reason: String,
     /// A person looked at it and accepted the loss, with this note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+const fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 #[cfg(test)]
@@ -192,6 +208,7 @@ mod tests {
         ] {
             let skip = Skip {
                 mailbox: MailboxId(1),
+                count: if remote.is_none() { 3 } else { 1 },
                 remote,
                 reason: "NO".into(),
                 accepted: None,

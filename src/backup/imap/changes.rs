@@ -110,6 +110,8 @@ impl Look<'_, '_> {
             accepted: &accepted,
             skipped: &skipped,
             unreadable: 0,
+            written_off: &none,
+            accepted_nameless: 0,
             flag_numbers: &flag_numbers,
             selection: eye.selection,
         };

@@ -74,6 +74,8 @@ mod tests {
             accepted: &rest.0,
             skipped: &rest.0,
             unreadable: 0,
+            written_off: &rest.0,
+            accepted_nameless: 0,
             flag_numbers: &rest.2,
             selection: &rest.1,
         }

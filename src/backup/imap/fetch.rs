@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::work::{Batch, Work};
+use super::batch::Batch;
+use super::work::Work;
 use crate::backup::commit::Queue;
 use crate::backup::identify::identify;
 use crate::backup::side::Ended;
@@ -123,11 +124,7 @@ impl Worker {
     /// What was asked for and not answered is work to be done still.
     fn put_back(&self, outstanding: VecDeque<Outstanding>) {
         for asked in outstanding.into_iter().rev() {
-            let mailbox = asked.batch.mailbox;
-            self.work.put_back(Batch {
-                mailbox,
-                uids: asked.unanswered,
-            });
+            self.work.put_back(asked.batch.of(asked.unanswered));
         }
     }
 
@@ -154,14 +151,15 @@ impl Worker {
         }
         // Without anything outstanding there is nobody to blame: it is a failed attempt.
         let culprit = scope == Scope::Message && !outstanding.is_empty();
-        // Lost before anything came: there may be a message over which the server falls.
-        let suspect = lost && !gained && outstanding.len() == 1;
+        // Lost before anything came: there may be a message over which the server falls. What was
+        // skipped before is suspected at once.
+        let is_retry = |asked: &Outstanding| asked.batch.retry;
+        let suspect = lost
+            && outstanding.len() == 1
+            && (!gained || outstanding.front().is_some_and(is_retry));
         // Last in first, so that the oldest stands in front again.
         for (n, asked) in outstanding.into_iter().enumerate().rev() {
-            let rest = Batch {
-                mailbox: asked.batch.mailbox,
-                uids: asked.unanswered,
-            };
+            let rest = asked.batch.of(asked.unanswered);
             if n == 0 && culprit {
                 self.work.narrow(&rest, &error.to_string());
             } else if n == 0 && suspect {
@@ -188,10 +186,10 @@ impl Worker {
     ) -> Result<(), Interrupted> {
         let mut open = None;
         loop {
-            let depth = if self.work.is_shallow() {
-                1
-            } else {
-                self.depth
+            let depth = match outstanding.front() {
+                Some(asked) if asked.batch.retry => 1,
+                _ if self.work.is_shallow() => 1,
+                _ => self.depth,
             };
             while outstanding.len() < depth && !self.stop.is_requested() {
                 let next = if outstanding.is_empty() {
@@ -233,10 +231,7 @@ impl Worker {
                     let Some(done) = outstanding.pop_front() else {
                         continue;
                     };
-                    let rest = Batch {
-                        mailbox: done.batch.mailbox,
-                        uids: done.unanswered,
-                    };
+                    let rest = done.batch.of(done.unanswered);
                     if !rest.uids.is_empty() {
                         if status.is_throttle() {
                             // It may be sent later, and will not be by asking on.
@@ -322,7 +317,7 @@ impl Worker {
         let len = body.len();
         let found = identify(body).map_err(ImapError::from)?;
         asked.unanswered.remove(uid);
-        self.work.came(u64::from(listed.size), len);
+        self.work.came(&asked.batch, u64::from(listed.size), len);
         if len < u64::from(listed.size) && !self.work.confirm_short(n, uid, found.id) {
             return Ok(());
         }

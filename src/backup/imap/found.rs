@@ -64,6 +64,8 @@ pub(super) struct Planned {
     pub(super) previous: Option<Checkpoint>,
     /// There are skips, which a checkpoint would settle.
     pub(super) open_skips: bool,
+    /// How many messages without a name were accepted as lost, where all were listed.
+    pub(super) accepted_nameless: u32,
     /// An interrupted job goes on here without the mailbox being listed again.
     pub(super) goes_on: bool,
 }

@@ -103,18 +103,23 @@ impl Look<'_, '_> {
             let mut accepted = UidSet::new();
             let mut skipped = UidSet::new();
             let mut open_skips = false;
+            let mut accepted_nameless = 0;
             let mut again = UidSet::new();
             if let Some(known) = self.known {
                 catalog.held(known.id, v, |row| held.push(row))?;
                 accepted = catalog.skipped_uids(known.id, v, true)?;
                 skipped = catalog.skipped_uids(known.id, v, false)?;
                 open_skips = catalog.open_skips(known.id)? > 0;
+                accepted_nameless = catalog.accepted_nameless(known.id)?;
                 again = eye.prove.get(&(known.id, v)).cloned().unwrap_or_default();
                 if examined.highestmodseq.is_none() {
                     let guards = catalog.guards(known.id, v, u32::MAX)?;
                     self.may_reuse |= listing.messages.iter().any(|m| is_another(m, &guards));
                 }
             }
+            let (unreadable, written_off): (Vec<_>, Vec<_>) = unreadable
+                .into_iter()
+                .partition(|(uid, _)| !accepted.contains(*uid));
             let flag_numbers = self.flag_numbers(&listing)?;
             let known_to_lack = u32::try_from(unreadable.len()).unwrap_or(u32::MAX);
             let plan = plan(&Facts {
@@ -127,6 +132,8 @@ impl Look<'_, '_> {
                 accepted: &accepted,
                 skipped: &skipped,
                 unreadable: known_to_lack,
+                written_off: &written_off.iter().map(|(uid, _)| *uid).collect(),
+                accepted_nameless,
                 flag_numbers: &flag_numbers,
                 selection: eye.selection,
             });
@@ -134,6 +141,7 @@ impl Look<'_, '_> {
                 let mut planned = planned(plan, &examined, v, listing.flags);
                 planned.unreadable = unreadable;
                 planned.open_skips = open_skips;
+                planned.accepted_nameless = accepted_nameless;
                 planned.flags_at = flags_at(&examined, previous.as_ref(), eye.now);
                 planned.previous = previous;
                 self.recognise(seen, &mut planned).await?;
@@ -290,6 +298,7 @@ pub(super) fn planned(
         unreadable: Vec::new(),
         previous: None,
         open_skips: false,
+        accepted_nameless: 0,
         goes_on: false,
     }
 }

@@ -6,6 +6,7 @@
 //! a [`Line`].
 
 mod base;
+mod batch;
 mod brake;
 mod changes;
 mod delta;
@@ -26,7 +27,7 @@ mod workers;
 use super::BackupError;
 use super::commit::Committer;
 use super::side::{Ended, Ground, Load, Side};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SkipRow};
 use crate::contact::Line;
 use crate::imap::{Quirks, Session};
 use crate::model::{Account, JobMailbox, Mailbox};
@@ -50,6 +51,9 @@ pub(super) struct ImapSide<'a> {
     found: Enumeration,
     /// The mailboxes of the archive.
     known: Vec<Mailbox>,
+    /// Open skips of the archive.
+    skips: Vec<SkipRow>,
+    work: Option<Work>,
     left: Load,
     closing: Closing,
     account: Option<Account>,
@@ -65,6 +69,8 @@ impl<'a> ImapSide<'a> {
             quirks: Quirks::default(),
             found: Enumeration::default(),
             known: Vec::new(),
+            skips: Vec::new(),
+            work: None,
             left: Load::default(),
             closing: Closing::default(),
             account: None,
@@ -92,6 +98,7 @@ impl Side for ImapSide<'_> {
         account: Option<&Account>,
     ) -> Result<(), BackupError> {
         self.known = catalog.mailboxes(None)?;
+        self.skips = catalog.skips(false)?;
         let of_account: Vec<Mailbox> = self
             .known
             .iter()
@@ -122,6 +129,14 @@ impl Side for ImapSide<'_> {
     }
 
     fn load(&self) -> Load {
+        if let Some(work) = &self.work {
+            let (new, again) = (work.left(), work.retries());
+            return Load {
+                messages: new.messages + again.messages,
+                bytes: new.bytes + again.bytes,
+                mailboxes: new.mailboxes.max(again.mailboxes),
+            };
+        }
         let plans = self
             .found
             .mailboxes
@@ -142,6 +157,9 @@ impl Side for ImapSide<'_> {
     fn register(&mut self, writer: &mut Writer, account: &Account) {
         self.account = Some(account.clone());
         register::register(writer, account, &mut self.found.mailboxes, &mut self.known);
+        let Ground { request, quota, .. } = self.ground;
+        let mailboxes = register::fetch_list(&self.found.mailboxes, &self.known, &self.skips);
+        self.work = Some(Work::new(mailboxes, request.newest_first, quota.clone()));
     }
 
     fn job_mailboxes(&self) -> Vec<JobMailbox> {
@@ -155,14 +173,10 @@ impl Side for ImapSide<'_> {
     }
 
     async fn fetch(&mut self, committer: &Committer) -> Ended {
-        let Ground {
-            request,
-            stop,
-            quota,
-            ..
-        } = self.ground;
-        let mailboxes = register::fetch_list(&self.found.mailboxes, &self.known);
-        let work = Work::new(mailboxes, request.newest_first, quota.clone());
+        let Some(work) = self.work.clone() else {
+            return Ended::Done;
+        };
+        let stop = self.ground.stop;
         let stage = Stage {
             ground: self.ground,
             source: self.source,

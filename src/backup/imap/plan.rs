@@ -26,6 +26,10 @@ pub(super) struct Facts<'a> {
     pub(super) skipped: &'a UidSet,
     /// Messages whose place in the listing nobody can read: they are there.
     pub(super) unreadable: u32,
+    /// Others of that kind, whose loss was accepted.
+    pub(super) written_off: &'a UidSet,
+    /// How many messages that the server counts and does not list were accepted as lost.
+    pub(super) accepted_nameless: u32,
     /// The catalog's number of each flag set of the listing; `None` for one it never saw.
     pub(super) flag_numbers: &'a HashMap<FlagSetId, Option<i64>>,
     /// Which messages count.
@@ -47,6 +51,8 @@ pub(super) struct Plan {
     pub(super) left: u32,
     /// Messages that EXISTS counts and the listing lacks.
     pub(super) unlisted: u32,
+    /// Others of that kind, whose loss was accepted; they count as excluded.
+    pub(super) nameless: u32,
     /// Flags that changed: messages by their new flags.
     pub(super) flags: Vec<(FlagSetId, UidSet)>,
     /// Messages that were held as present and are listed no more.
@@ -94,11 +100,24 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
         vanished.push(rest.uid);
     }
     let missing = facts.exists.saturating_sub(listed);
+    let written_off = u32::try_from(facts.written_off.len())
+        .unwrap_or(u32::MAX)
+        .min(missing);
+    plan.excluded += written_off;
+    let missing = missing - written_off;
     plan.left = missing
         .saturating_sub(facts.unreadable)
         .min(facts.listing.expunged);
     plan.unlisted = missing - plan.left;
-    // A listing that lacks messages the server counts is no evidence that any has left.
+    // Nobody can tell which they are. One more than was accepted, and all of them are missed.
+    let nameless = plan.unlisted.saturating_sub(facts.unreadable);
+    if nameless <= facts.accepted_nameless {
+        plan.nameless = nameless;
+        plan.excluded += nameless;
+        plan.unlisted -= nameless;
+    }
+    // A listing that lacks messages the server counts is no evidence that any has left. That
+    // holds for accepted ones as well: held messages may be among them.
     if missing == 0 {
         let listed = |uid: &u32| {
             facts
@@ -108,7 +127,8 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
                 .is_ok()
         };
         let departed = facts.skipped.iter().filter(|uid| !listed(uid));
-        plan.gone = vanished.iter().chain(departed).collect();
+        let seen = |uid: &u32| !facts.written_off.contains(*uid);
+        plan.gone = vanished.iter().chain(departed).filter(seen).collect();
     }
     plan.flags = changed.into_iter().collect();
     plan.flags.sort_by_key(|(flags, _)| *flags);
@@ -167,6 +187,8 @@ mod tests {
             accepted: &UidSet::new(),
             skipped: &UidSet::new(),
             unreadable: 0,
+            written_off: &UidSet::new(),
+            accepted_nameless: 0,
             flag_numbers: &flag_numbers,
             selection,
         })
@@ -253,6 +275,8 @@ mod tests {
             accepted: &none,
             skipped: &skipped,
             unreadable,
+            written_off: &none,
+            accepted_nameless: 0,
             flag_numbers: &flag_numbers,
             selection: &selection,
         };
@@ -261,6 +285,41 @@ mod tests {
         assert_eq!((one_missing.left, one_missing.unlisted), (0, 1));
         assert!(one_missing.gone.is_empty());
         assert_eq!(plan(&facts(2, 0)).left, 1);
+    }
+
+    #[test]
+    fn what_was_accepted_is_excluded_as_long_as_it_does_not_grow() {
+        let selection = Selection::default();
+        let facts = |exists, accepted_nameless, written_off: &UidSet| {
+            let listing = Listing {
+                messages: vec![listed(2, 10, Some(5))],
+                ..Listing::default()
+            };
+            let plan = plan(&Facts {
+                exists,
+                may_reuse: false,
+                uidnext: None,
+                listing: &listing,
+                held: &[held(1), held(2), held(3)],
+                again: &UidSet::new(),
+                accepted: &UidSet::new(),
+                skipped: &UidSet::new(),
+                unreadable: 0,
+                written_off,
+                accepted_nameless,
+                flag_numbers: &HashMap::new(),
+                selection: &selection,
+            });
+            (plan.excluded, plan.unlisted, plan.gone.to_string())
+        };
+        let none = UidSet::new();
+        assert_eq!(facts(2, 1, &none), (1, 0, String::new()));
+        assert_eq!(facts(3, 1, &none), (0, 2, String::new()));
+        assert_eq!(facts(1, 2, &none), (0, 0, "1,3".to_owned()));
+        // One that is there and cannot be read, accepted by its UID.
+        let third = [3].into_iter().collect();
+        assert_eq!(facts(2, 0, &third), (1, 0, "1".to_owned()));
+        assert_eq!(facts(3, 0, &third), (1, 1, String::new()));
     }
 
     #[test]
@@ -312,6 +371,8 @@ mod tests {
             accepted: &UidSet::new(),
             skipped: &UidSet::new(),
             unreadable: 0,
+            written_off: &UidSet::new(),
+            accepted_nameless: 0,
             flag_numbers: &flag_numbers,
             selection: &Selection::default(),
         });
@@ -324,7 +385,7 @@ mod tests {
             uids in proptest::collection::btree_set(1u32..60, 0..30),
             held_uids in proptest::collection::btree_set(1u32..60, 0..30),
             accepted in proptest::collection::btree_set(1u32..60, 0..5),
-            missing in 0u32..5, expunged in 0u32..5, max in 0u64..40,
+            missing in 0u32..5, expunged in 0u32..5, max in 0u64..40, accepted_nameless in 0u32..3,
         ) {
             let messages: Vec<Listed> = uids.iter().map(|u| listed(*u, *u, Some(5))).collect();
             let held: Vec<Held> = held_uids.iter().map(|u| held(*u)).collect();
@@ -332,7 +393,7 @@ mod tests {
             let exists = u32::try_from(uids.len()).unwrap() + missing;
             let selection = Selection { max_size: Some(max), ..Selection::default() };
             let plan = plan(&Facts {
-                exists, may_reuse: false, uidnext: None, listing: &listing, held: &held, again: &UidSet::new(), accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0,
+                exists, may_reuse: false, uidnext: None, listing: &listing, held: &held, again: &UidSet::new(), accepted: &accepted.iter().copied().collect(), skipped: &UidSet::new(), unreadable: 0, written_off: &UidSet::new(), accepted_nameless,
                 flag_numbers: &HashMap::new(), selection: &selection,
             });
             let sum = u32::try_from(plan.fetch.len()).unwrap() + plan.held + plan.excluded + plan.left + plan.unlisted;

@@ -1,11 +1,14 @@
 //! From an enumeration to the archive: mailboxes get their numbers, and what needs no fetching
 //! is recorded.
 
+use super::batch::FetchMailbox;
 use super::found::{Enumerated, Enumeration, Outcome};
-use super::work::FetchMailbox;
 use crate::archive::format::{Departure, Doubt, FlagChange, Record};
+use crate::backup::retries::Retry;
+use crate::catalog::SkipRow;
 use crate::model::{
-    Account, Checkpoint, Evidence, JobMailbox, Mailbox, MailboxId, Placement, RemoteId, UidSet,
+    Account, Checkpoint, Evidence, JobMailbox, Mailbox, MailboxId, Placement, RemoteId, Skip,
+    UidSet,
 };
 use crate::source::SeenMailbox;
 use crate::store::Writer;
@@ -105,6 +108,10 @@ pub(super) fn record_changes(writer: &mut Writer, found: &Enumeration, account: 
         let (Outcome::Planned(planned), Some(mailbox)) = (&e.outcome, e.id) else {
             continue;
         };
+        if planned.plan.unlisted == 0 && planned.plan.nameless < planned.accepted_nameless {
+            let fewer = lower_acceptance(writer, mailbox, planned.plan.nameless);
+            fewer.into_iter().for_each(|record| writer.record(record));
+        }
         let uidvalidity = planned.uidvalidity;
         for (set, uids) in &planned.plan.flags {
             if let Some(flags) = planned.flags.get(*set) {
@@ -146,8 +153,28 @@ pub(super) fn record_changes(writer: &mut Writer, found: &Enumeration, account: 
     }
 }
 
-/// The mailboxes with something to fetch.
-pub(super) fn fetch_list(enumerated: &[Enumerated], known: &[Mailbox]) -> Vec<FetchMailbox> {
+/// Fewer messages without a name are missing than were accepted: one more would be news again.
+fn lower_acceptance(writer: &Writer, mailbox: MailboxId, count: u32) -> Option<Record> {
+    // Without the catalog the next commit fails, and says why.
+    let skips = writer.catalog().skips(true).ok()?;
+    let skip = skips
+        .into_iter()
+        .find(|s| s.mailbox == mailbox && s.remote.is_none() && s.accepted.is_some())?;
+    Some(Record::Skip(Skip {
+        mailbox,
+        remote: None,
+        count,
+        reason: skip.reason,
+        accepted: skip.accepted,
+    }))
+}
+
+/// The mailboxes with something to fetch. `skips` are the open ones of the archive.
+pub(super) fn fetch_list(
+    enumerated: &[Enumerated],
+    known: &[Mailbox],
+    skips: &[SkipRow],
+) -> Vec<FetchMailbox> {
     enumerated
         .iter()
         .filter_map(|e| {
@@ -157,11 +184,28 @@ pub(super) fn fetch_list(enumerated: &[Enumerated], known: &[Mailbox]) -> Vec<Fe
             let mailbox = known.iter().find(|m| Some(m.id) == e.id)?.clone();
             let messages = planned.plan.fetch.clone();
             let (uidvalidity, flags) = (planned.uidvalidity, planned.flags.clone());
+            let skipped = skips.iter().filter_map(|skip| match skip.remote {
+                Some(RemoteId::Imap {
+                    uidvalidity: of,
+                    uid,
+                }) if skip.mailbox == mailbox.id && of == uidvalidity => Some(Retry {
+                    last: skip.last.clone(),
+                    message: uid,
+                    reason: skip.reason.clone(),
+                }),
+                _ => None,
+            });
+            let is_there = |retry: &Retry<u32>| {
+                let found = messages.binary_search_by_key(&retry.message, |m| m.uid);
+                found.is_ok()
+            };
+            let skipped = skipped.filter(is_there).collect();
             (!messages.is_empty()).then_some(FetchMailbox {
                 mailbox,
                 uidvalidity,
                 flags,
                 messages,
+                skipped,
             })
         })
         .collect()

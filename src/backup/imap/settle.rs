@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::batch::Failure;
 use super::found::{Enumerated, Enumeration, Outcome, Planned};
-use super::work::Failure;
 use super::workers::Stage;
 use crate::archive::format::Record;
 use crate::backup::Request;
@@ -24,6 +24,8 @@ pub(super) struct Closing {
     left: BTreeMap<MailboxId, u32>,
     /// Not archived, by mailbox.
     skipped: BTreeMap<MailboxId, Vec<(Option<u32>, String)>>,
+    /// Skipped before and not tried again, by mailbox.
+    untried: BTreeMap<MailboxId, Vec<(u32, String)>>,
 }
 
 /// A report with the numbers of the plan, before anything is fetched.
@@ -154,6 +156,17 @@ pub(super) async fn close(
             }
         }
     }
+    for Failure {
+        mailbox,
+        uid,
+        reason,
+    } in work.untried()
+    {
+        if let Some(target) = work.mailboxes.get(mailbox) {
+            let untried = closing.untried.entry(target.mailbox.id).or_default();
+            untried.push((uid, reason));
+        }
+    }
     for e in enumerated {
         let (Outcome::Planned(planned), Some(id)) = (&e.outcome, e.id) else {
             continue;
@@ -241,7 +254,10 @@ fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
         let (Outcome::Planned(planned), Some(mailbox)) = (&e.outcome, e.id) else {
             continue;
         };
-        for (uid, reason) in closing.skipped.get(&mailbox).into_iter().flatten() {
+        let skipped = closing.skipped.get(&mailbox).map_or(&[][..], Vec::as_slice);
+        let nameless = skipped.iter().filter(|(uid, _)| uid.is_none()).count();
+        let mut nameless = Some(u32::try_from(nameless).unwrap_or(u32::MAX));
+        for (uid, reason) in skipped {
             let remote = uid.map(|uid| RemoteId::Imap {
                 uidvalidity: planned.uidvalidity,
                 uid,
@@ -253,18 +269,29 @@ fn record(stage: &Stage<'_>, closing: &Closing, enumerated: &[Enumerated]) {
                     .map_or_else(|| "?".to_owned(), ToString::to_string),
                 reason: reason.clone(),
             });
-            records.push(Record::Skip(Skip {
-                mailbox,
-                remote,
-                reason: reason.clone(),
-                accepted: None,
+            // One record stands for all that have no name.
+            let count = if uid.is_some() {
+                Some(1)
+            } else {
+                nameless.take()
+            };
+            records.extend(count.map(|count| {
+                Record::Skip(Skip {
+                    mailbox,
+                    remote,
+                    count,
+                    reason: reason.clone(),
+                    accepted: None,
+                })
             }));
         }
         // A message that has left may be back, if the server was mistaken. A checkpoint that
         // counts it would leave the mailbox alone for ever.
         let left = planned.plan.left > 0 || closing.left.contains_key(&mailbox);
-        let complete =
-            !left && !closing.skipped.contains_key(&mailbox) && planned.doubtful.is_empty();
+        let complete = !left
+            && skipped.is_empty()
+            && !closing.untried.contains_key(&mailbox)
+            && planned.doubtful.is_empty();
         if complete && work.is_through_with(mailbox) {
             records.extend(checkpoint(request, planned, mailbox).map(Record::Checkpoint));
         }
@@ -313,7 +340,7 @@ pub(super) fn tally(
         let Outcome::Planned(planned) = &e.outcome else {
             continue;
         };
-        for (uid, reason) in closing.skipped.get(id).into_iter().flatten() {
+        let mut skip = |uid: Option<u32>, reason: &String, untried| {
             mailbox.tally.skipped += 1;
             let remote = uid.map_or_else(
                 || "?".to_owned(),
@@ -323,7 +350,14 @@ pub(super) fn tally(
                 mailbox: e.seen.name.clone(),
                 remote,
                 reason: reason.clone(),
+                untried,
             });
+        };
+        for (uid, reason) in closing.skipped.get(id).into_iter().flatten() {
+            skip(*uid, reason, false);
+        }
+        for (uid, reason) in closing.untried.get(id).into_iter().flatten() {
+            skip(Some(*uid), reason, true);
         }
     }
     report.add_up();

@@ -35,15 +35,15 @@ pub(super) async fn fetch_all(
     let Ground {
         spool, sink, stop, ..
     } = ground;
-    let batches = work.batches_left();
-    if batches == 0 {
+    let commands = work.commands();
+    if commands == 0 {
         return (Ended::Done, session);
     }
     let (depth, usual) = (quirks.depth, quirks.max_connections);
     let connections = source
         .connections
         .unwrap_or(usual)
-        .clamp(1, batches.min(32));
+        .clamp(1, commands.min(32));
     sink.event(Event::Connected {
         account: source.alias(),
         connections,

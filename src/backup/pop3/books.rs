@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::plan::Why;
 use crate::model::{Judged, MailboxId, Renamed, Tally, Verdict};
-use crate::report::MailboxReport;
+use crate::report::{MailboxReport, SkippedMessage};
 
 /// The name of a maildrop in a report.
 pub(super) const MAILDROP: &str = "maildrop";
@@ -26,6 +26,8 @@ pub(super) struct Books {
     pub(super) renamed: Vec<Renamed>,
     /// Messages that could not be archived, with their UIDL if they have one.
     pub(super) skipped: Vec<(Option<String>, String)>,
+    /// Messages that were skipped before and not tried again, with the reason of then.
+    pub(super) untried: Vec<(Option<String>, String)>,
     /// Messages that were fetched before in this run, and nothing but their bytes could tell.
     pub(super) again: u32,
     /// Messages shorter than LIST said.
@@ -123,6 +125,21 @@ impl Books {
         judged
     }
 
+    /// The messages that are not there, for a report.
+    pub(super) fn skipped_messages(&self) -> Vec<SkippedMessage> {
+        let tried = self.skipped.iter().map(|skip| (skip, false));
+        let untried = self.untried.iter().map(|skip| (skip, true));
+        tried
+            .chain(untried)
+            .map(|((uidl, reason), untried)| SkippedMessage {
+                mailbox: MAILDROP.to_owned(),
+                remote: uidl.clone().unwrap_or_else(|| "?".to_owned()),
+                reason: reason.clone(),
+                untried,
+            })
+            .collect()
+    }
+
     /// The row of a report, without what was stored and linked.
     pub(super) fn report(&self) -> MailboxReport {
         let mut report = MailboxReport::new(MAILDROP);
@@ -131,7 +148,7 @@ impl Books {
             held: self.held,
             excluded: self.excluded.values().sum(),
             left: self.left,
-            skipped: u32::try_from(self.skipped.len()).unwrap_or(u32::MAX),
+            skipped: u32::try_from(self.skipped.len() + self.untried.len()).unwrap_or(u32::MAX),
             ..Tally::default()
         };
         report.excluded_because = self

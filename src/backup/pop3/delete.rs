@@ -129,6 +129,7 @@ impl Pop3Side<'_> {
                 writer.record(Record::Skip(Skip {
                     mailbox,
                     remote: Some(RemoteId::Pop { uidl }),
+                    count: 1,
                     reason: "the server has another message under this UIDL now".to_owned(),
                     accepted: None,
                 }));

@@ -100,15 +100,6 @@ impl Pop3Side<'_> {
         }
     }
 
-    /// A maildrop numbers its messages as they came.
-    fn put_in_order(&mut self) {
-        if self.request().newest_first {
-            let wanted = self.wanted.make_contiguous();
-            // What was asked for in vain stays behind.
-            wanted.sort_by_key(|w| (w.tries > 0, std::cmp::Reverse(w.number)));
-        }
-    }
-
     /// The next run begins with the same messages where no name tells that they are held.
     fn note_no_way_on(&mut self) {
         if self.wanted.iter().any(|w| w.uidl.is_none()) {
@@ -197,6 +188,9 @@ impl Pop3Side<'_> {
             reason: reason.clone(),
         });
         self.books.skipped.push((wanted.uidl, reason));
+        if wanted.before.is_some() {
+            self.retried_in_vain();
+        }
     }
 
     /// Whether a session has lasted long enough. Not while messages without a name of their own
@@ -240,10 +234,15 @@ impl Pop3Side<'_> {
                 queue.record(Record::Judged(judged))?;
             }
         }
+        if let Some(record) = self.settle_nameless(mailbox, complete) {
+            queue.record(record)?;
+        }
         for (uidl, reason) in &self.books.skipped {
+            let Some(uidl) = uidl.clone() else { continue };
             queue.record(Record::Skip(Skip {
                 mailbox,
-                remote: uidl.clone().map(|uidl| RemoteId::Pop { uidl }),
+                remote: Some(RemoteId::Pop { uidl }),
+                count: 1,
                 reason: reason.clone(),
                 accepted: None,
             }))?;

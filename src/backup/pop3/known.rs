@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::{Catalog, CatalogError, PopHeld};
-use crate::model::{Account, InternalDate, Mailbox, split_uidl};
+use crate::catalog::{Catalog, CatalogError, PopHeld, SkipRow};
+use crate::model::{Account, InternalDate, Mailbox, RemoteId, split_uidl};
 
 /// What is held and what was decided, as of the beginning of a run.
 #[derive(Debug, Default)]
@@ -12,7 +12,10 @@ pub(super) struct Known {
     pub(super) held: HashMap<String, Vec<Entry>>,
     decided: HashMap<String, Decided>,
     accepted: HashSet<String>,
-    skipped: HashSet<String>,
+    /// Open skips by their UIDL: when it was tried last, and the reason.
+    skipped: HashMap<String, (String, String)>,
+    /// The skip of messages without a UIDL of their own, open or accepted.
+    pub(super) nameless: Option<SkipRow>,
     /// `user@host` of the last complete run.
     pub(super) server: Option<String>,
     /// The midnight that began the day of the first run with `from-today`.
@@ -60,8 +63,21 @@ impl Known {
             })?;
             let accepted = catalog.skipped_over_pop(mailbox.id, true)?;
             known.accepted.extend(accepted);
-            let skipped = catalog.skipped_over_pop(mailbox.id, false)?;
-            known.skipped.extend(skipped);
+        }
+        for skip in catalog.skips(true)? {
+            if !mailboxes.iter().any(|m| m.id == skip.mailbox) {
+                continue;
+            }
+            match &skip.remote {
+                None if inbox(&mailboxes).is_some_and(|m| m.id == skip.mailbox) => {
+                    known.nameless = Some(skip);
+                }
+                Some(RemoteId::Pop { uidl }) if skip.accepted.is_none() => {
+                    let (uidl, last) = (uidl.clone(), skip.last);
+                    known.skipped.insert(uidl, (last, skip.reason));
+                }
+                _ => {}
+            }
         }
         if let Some(inbox) = inbox(&mailboxes) {
             if let Some(maildrop) = catalog.maildrop(inbox.id)? {
@@ -101,7 +117,12 @@ impl Known {
     /// Whether more was recorded of a UIDL than its placement, which a new one would settle: an
     /// open skip, or that it was deleted.
     pub(super) fn is_unsettled(&self, uidl: &str) -> bool {
-        self.skipped.contains(uidl) || self.decided(uidl).removed
+        self.skipped.contains_key(uidl) || self.decided(uidl).removed
+    }
+
+    /// What was skipped before: when it was tried last, and why it was skipped.
+    pub(super) fn skipped(&self, uidl: &str) -> Option<&(String, String)> {
+        self.skipped.get(uidl)
     }
 
     /// Whether a header ever said here whether a message is spam.

@@ -14,6 +14,7 @@ mod fetch;
 mod known;
 mod matching;
 mod plan;
+mod retry;
 mod survey;
 mod transfer;
 mod trust;
@@ -40,7 +41,7 @@ use crate::model::{
     Account, ContentId, InternalDate, JobMailbox, Mailbox, MailboxId, Maildrop, PopSpam,
 };
 use crate::pop3::{Listing, Pop3Error};
-use crate::report::{BackupReport, SkippedMessage};
+use crate::report::BackupReport;
 use crate::source::Pop3Source;
 use crate::store::{Committed, StoreError, Writer};
 
@@ -81,6 +82,10 @@ pub(super) struct Pop3Side<'a> {
     doubted: Vec<Wanted>,
     /// Messages in a row over which sessions were lost, with nothing gained in between.
     culprits: u32,
+    /// Sessions lost over messages that were skipped before …
+    retry_losses: u32,
+    /// … and how many more of those may be asked for in vain.
+    tries_left: u64,
     wanted: VecDeque<Wanted>,
     planned: Load,
     books: Books,
@@ -128,6 +133,8 @@ impl<'a> Pop3Side<'a> {
             short_differs: false,
             doubted: Vec::new(),
             culprits: 0,
+            retry_losses: 0,
+            tries_left: 0,
             wanted: VecDeque::new(),
             planned: Load::default(),
             books: Books::default(),
@@ -224,6 +231,7 @@ impl Side for Pop3Side<'_> {
         self.find_heads(catalog)?;
         self.listed = Arc::new(survey::listed(&self.listing));
         self.survey_first().await.map_err(Self::listing_failed)?;
+        self.order_retries();
         if self.is_without_verdict() {
             let judged = self.books.judgements;
             if self.request().selection.pop.spam == PopSpam::Only {
@@ -333,16 +341,7 @@ impl Side for Pop3Side<'_> {
         let known: u32 = committed.known.values().sum();
         row.tally.held = (row.tally.held + known).saturating_sub(self.books.again);
         report.mailboxes = vec![row];
-        report.skipped = self
-            .books
-            .skipped
-            .iter()
-            .map(|(uidl, reason)| SkippedMessage {
-                mailbox: MAILDROP.to_owned(),
-                remote: uidl.clone().unwrap_or_else(|| "?".to_owned()),
-                reason: reason.clone(),
-            })
-            .collect();
+        report.skipped = self.books.skipped_messages();
         report.notes.clone_from(&self.notes);
         report.warnings.extend_from_slice(&self.warnings);
         report.add_up();

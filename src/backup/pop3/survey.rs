@@ -176,6 +176,7 @@ impl Pop3Side<'_> {
                 if let Some(uidl) = uidl.filter(|_| self.trusted) {
                     wanted.spam = self.known.decided(uidl).spam;
                     wanted.restate = self.known.is_unsettled(uidl);
+                    wanted.before = self.known.skipped(uidl).cloned();
                 }
                 wanted.look = look;
                 if look.is_needed() {

@@ -51,11 +51,17 @@ impl Pop3Side<'_> {
         let mut busy = None;
         loop {
             let enough = busy.is_some() || self.is_over(open);
-            let room = |open: &Open, wanted: &Wanted| open.has_room(wanted.size.unwrap_or(0));
+            // One that was skipped before is asked for alone: it is known then who is to blame.
+            let room = |open: &Open, wanted: &Wanted, alone: bool| {
+                open.has_room(wanted.size.unwrap_or(0)) && (alone || wanted.before.is_none())
+            };
             while !enough
                 && !self.ground.stop.is_requested()
                 && self.ground.quota.has_room()
-                && self.wanted.front().is_some_and(|w| room(open, w))
+                && self
+                    .wanted
+                    .front()
+                    .is_some_and(|w| room(open, w, asked.is_empty()))
                 && let Some(wanted) = self.wanted.pop_front()
             {
                 self.ground.quota.ask(wanted.size.unwrap_or(0));
@@ -71,6 +77,9 @@ impl Pop3Side<'_> {
                 }
             };
             let Some((index, outcome)) = answer else {
+                if self.is_at_limit() {
+                    self.put_off_retries();
+                }
                 return match busy {
                     Some(error) => Err(Interrupted::Server(error)),
                     None if self.ground.stop.is_ordered() => Err(Interrupted::Stopped),
@@ -171,7 +180,7 @@ impl Pop3Side<'_> {
     /// Asked for in vain: once more behind all others, then it has failed.
     fn refused(&mut self, mut wanted: Wanted, reason: String) {
         wanted.tries += 1;
-        if wanted.tries < REFUSALS {
+        if wanted.tries < REFUSALS && wanted.before.is_none() {
             self.wanted.push_back(wanted);
         } else {
             self.skip(wanted, reason);
@@ -196,6 +205,7 @@ impl Pop3Side<'_> {
             })
             .collect();
         unanswered.iter().for_each(|wanted| self.give_back(wanted));
+        let mut is_retry = false;
         if let Interrupted::Server(error) = interrupted {
             let (scope, disposition) = error.disposition();
             if scope == Scope::Account && unanswered.len() > 1 {
@@ -204,6 +214,12 @@ impl Pop3Side<'_> {
             // Several outstanding: it may have been another's fault, so that does not count.
             let enough = match (scope, disposition) {
                 (Scope::Message, Disposition::Skip) => Some(1),
+                _ if scope != Scope::Run
+                    && unanswered.len() == 1
+                    && unanswered.iter().all(|w| w.before.is_some()) =>
+                {
+                    Some(1)
+                }
                 (Scope::Message, _) => Some(REFUSALS),
                 (Scope::Account, _) if unanswered.len() == 1 && open.came == 0 => Some(SUSPICIONS),
                 _ => None,
@@ -212,8 +228,9 @@ impl Pop3Side<'_> {
                 let mut culprit = unanswered.remove(0);
                 culprit.tries += 1;
                 if culprit.tries >= enough {
+                    is_retry = culprit.before.is_some();
                     self.skip(culprit, describe(error));
-                    self.culprits += 1;
+                    self.culprits += u32::from(!is_retry);
                     // Whoever is found guilty no longer stands in the way; but not everybody is.
                     if self.culprits < CULPRITS {
                         self.door.gained();
@@ -225,6 +242,9 @@ impl Pop3Side<'_> {
         }
         for wanted in unanswered.into_iter().rev() {
             self.wanted.push_front(wanted);
+        }
+        if is_retry {
+            self.lost_over_retry();
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Wanted {
     pub(super) look: Look,
     /// Whether it is spam, where that was judged.
     pub(super) spam: Option<bool>,
+    /// It was skipped before: when it was tried last, and why it was skipped.
+    pub(super) before: Option<(String, String)>,
     /// More was recorded of its UIDL than its placement.
     pub(super) restate: bool,
     /// It was asked for in a session before this one.
@@ -35,6 +37,7 @@ impl Wanted {
             size: message.size.map(|size| size.min(u64::from(u32::MAX))),
             look: Look::default(),
             spam: None,
+            before: None,
             restate: false,
             was_asked: false,
             tries: 0,

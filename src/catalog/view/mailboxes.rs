@@ -74,7 +74,7 @@ impl Catalog {
         let sql = format!(
             "SELECT count(*) FILTER (WHERE {PRESENT}), coalesce(sum(c.len) FILTER (WHERE {PRESENT}), 0),
                     count(*) FILTER (WHERE NOT {PRESENT}),
-                    (SELECT count(*) FROM skips WHERE mailbox = ?1 AND accepted IS NULL)
+                    (SELECT coalesce(sum(count), 0) FROM skips WHERE mailbox = ?1 AND accepted IS NULL)
              FROM placements p JOIN contents c ON c.no = p.content WHERE p.mailbox = ?1 AND {SHOWN}"
         );
         let row = self.row(&sql, [mailbox.0], |row| {
@@ -140,13 +140,25 @@ impl Catalog {
         Ok(uids.into_iter().collect())
     }
 
+    /// How many messages of a mailbox without a name a person has accepted as lost.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn accepted_nameless(&self, mailbox: MailboxId) -> Result<u32, CatalogError> {
+        let sql = "SELECT count FROM skips
+                   WHERE mailbox = ?1 AND uid = 0 AND uidl = '' AND accepted IS NOT NULL";
+        Ok(self
+            .row(sql, [mailbox.0], |row| row.get(0))?
+            .unwrap_or_default())
+    }
+
     /// Skips, by number.
     ///
     /// # Errors
     /// SQLite's.
     pub fn skips(&self, accepted_too: bool) -> Result<Vec<SkipRow>, CatalogError> {
         self.rows(
-            "SELECT id, mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted FROM skips
+            "SELECT id, mailbox, uidvalidity, uid, uidl, reason, tries, first, last, accepted, count FROM skips
              WHERE ?1 OR accepted IS NULL ORDER BY id",
             [accepted_too],
             |row| {
@@ -161,6 +173,7 @@ impl Catalog {
                     first: row.get(7)?,
                     last: row.get(8)?,
                     accepted: row.get(9)?,
+                    count: row.get(10)?,
                 })
             },
         )

@@ -132,6 +132,8 @@ pub struct SkipRow {
     pub mailbox: MailboxId,
     /// The server's name for the message; `None` if it was never listed.
     pub remote: Option<RemoteId>,
+    /// How many messages it is about, where none of them has a name.
+    pub count: u32,
     /// What went wrong last.
     pub reason: String,
     /// How often it was tried.

@@ -291,6 +291,7 @@ impl Gather {
                 Skip {
                     mailbox: s.mailbox,
                     remote: s.remote,
+                    count: s.count,
                     reason: s.reason,
                     accepted: s.accepted,
                 },

@@ -365,6 +365,7 @@ impl<'w> Rebuild<'w> {
                 let skip = Skip {
                     mailbox,
                     remote: skip.remote,
+                    count: skip.count,
                     reason: skip.reason,
                     accepted: skip.accepted,
                 };
@@ -399,6 +400,7 @@ impl<'w> Rebuild<'w> {
                     self.writer.record(Record::Skip(Skip {
                         mailbox,
                         remote: Some(row.remote.clone()),
+                        count: 1,
                         reason,
                         accepted: None,
                     }));

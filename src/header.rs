@@ -33,8 +33,8 @@ pub fn header_of(message: &[u8]) -> &[u8] {
 
 /// A digest of Message-ID, Date, From and Subject; `None` when the header has none of them.
 ///
-/// Folding and runs of white space do not count, since servers refold. Used to *nominate* a
-/// held message after UIDVALIDITY changed, never to identify one.
+/// Folding and runs of white space do not count, since servers refold. Used to recognise a held
+/// message after UIDVALIDITY changed, until its bytes are proven; never to identify one.
 #[must_use]
 pub fn digest(message: &[u8]) -> Option<String> {
     let header = header_of(message);

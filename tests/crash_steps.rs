@@ -196,7 +196,7 @@ fn renumbered_and_renamed(death: Death, stride: usize) {
     Scenario {
         dovecot: &dovecot,
         before: Some(before),
-        env: SMALL,
+        env: &[SMALL, &[("MAILSTOW_TEST_NOW", "1900000000")]].concat(),
         more: &[],
     }
     .sweep(death, stride);

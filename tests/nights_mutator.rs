@@ -27,6 +27,7 @@ use support::archive_state::{archive_state, assert_adds_a_run_record_only, asser
 use support::compare::instant;
 use support::dice::Dice;
 use support::dovecot::{ALICE, Dovecot};
+use support::fake_imap::trial::assert_adds_up;
 use support::mailstow::{Ended, Mailstow};
 use support::mutator::Mutator;
 use support::past::Past;
@@ -47,8 +48,8 @@ struct Nights {
     url: String,
     now: i64,
     past: Past,
-    /// Remote id and content of every placement there ever was.
-    ever: BTreeSet<(String, String)>,
+    /// Content of every placement there ever was. What it was called may be another's name by now.
+    ever: BTreeSet<String>,
 }
 
 impl Nights {
@@ -81,18 +82,23 @@ impl Nights {
         if ended.exit != Some(3) {
             ended.expect(0);
         }
+        let report = ended.report();
+        assert_adds_up(&report);
+        if ended.exit == Some(3) {
+            let mailboxes = report["mailboxes"].as_array().unwrap().iter();
+            let problems: Vec<_> = mailboxes.filter(|m| !m["problem"].is_null()).collect();
+            let (warnings, skipped) = (&report["warnings"], &report["skipped"]);
+            println!("not complete: {warnings} {problems:?} {skipped}");
+        }
         let reader = Reader::open(&self.archive(), None).unwrap();
         self.past.assert_last_kept(&reader);
         self.past.add(&reader, self.now);
         let state = archive_state(&self.archive());
-        let now: BTreeSet<_> = state
-            .placed
-            .into_iter()
-            .map(|p| (p.remote, p.content))
-            .collect();
-        let forgotten: Vec<_> = self.ever.difference(&now).take(5).collect();
+        let now: BTreeSet<_> = state.placed.into_iter().map(|p| p.content).collect();
+        self.ever.extend(now);
+        let held: BTreeSet<_> = state.contents.into_keys().collect();
+        let forgotten: Vec<_> = self.ever.difference(&held).take(5).collect();
         assert!(forgotten.is_empty(), "forgotten: {forgotten:#?}");
-        self.ever = now;
         ended
     }
 

@@ -255,9 +255,19 @@ pub struct Departure {
 pub struct Doubt {
     /// The account.
     pub account: AccountId,
-    /// The messages that are gone if a later run does not find them either.
+    /// The messages that are gone if a later night does not find them either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<Departure>,
+    pub missing: Vec<Doubted>,
+}
+
+/// Messages of one UIDVALIDITY that were not found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Doubted {
+    /// Which.
+    #[serde(flatten)]
+    pub gone: Departure,
+    /// Since when, in Unix seconds.
+    pub since: i64,
 }
 
 /// `seal`: a segment is complete.

@@ -327,10 +327,10 @@ impl Applier<'_> {
     fn checkpoint(&self, c: &Checkpoint) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached(
-                "INSERT OR REPLACE INTO checkpoints (mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, flags_at, fingerprint)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT OR REPLACE INTO checkpoints (mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, listed_at, by_changes, fingerprint)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
-            .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.flags_at, c.fingerprint])?;
+            .execute(params![c.mailbox.0, c.uidvalidity, c.uidnext, c.messages, c.highestmodseq, c.excluded, c.listed_at, c.by_changes, c.fingerprint])?;
         // Everything the mailbox was seen to hold is held: a message that was only counted has
         // turned up or gone, and one that was skipped and is not held has left. What a filter
         // excludes may be there still, and so may what was accepted, which counts as excluded;

@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::apply::{Applier, key};
-use crate::archive::format::{Departure, Doubt, FlagChange};
+use crate::archive::format::{Departure, Doubt, Doubted, FlagChange};
 use crate::model::{Evidence, Mailbox, MailboxId, Placement, RemoteId};
 
 impl Applier<'_> {
@@ -121,16 +121,12 @@ impl Applier<'_> {
             .prepare_cached("DELETE FROM doubts WHERE account = ?1")?
             .execute([doubt.account.0])?;
         let mut insert = self.tx.prepare_cached(
-            "INSERT OR REPLACE INTO doubts (account, mailbox, uidvalidity, uids) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO doubts (account, mailbox, uidvalidity, since, uids) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
-        for missing in &doubt.missing {
-            let uids = missing.uids.to_string();
-            insert.execute((
-                doubt.account.0,
-                missing.mailbox.0,
-                missing.uidvalidity,
-                uids,
-            ))?;
+        for Doubted { gone, since } in &doubt.missing {
+            let uids = gone.uids.to_string();
+            let (mailbox, uidvalidity) = (gone.mailbox.0, gone.uidvalidity);
+            insert.execute((doubt.account.0, mailbox, uidvalidity, since, uids))?;
         }
         Ok(())
     }

@@ -75,11 +75,11 @@ const TABLES: [(&str, &str); 19] = [
     ),
     (
         "checkpoints",
-        "SELECT mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, flags_at, fingerprint FROM checkpoints ORDER BY mailbox",
+        "SELECT mailbox, uidvalidity, uidnext, messages, highestmodseq, excluded, listed_at, by_changes, fingerprint FROM checkpoints ORDER BY mailbox",
     ),
     (
         "doubts",
-        "SELECT account, mailbox, uidvalidity, uids FROM doubts ORDER BY account, mailbox, uidvalidity",
+        "SELECT account, mailbox, uidvalidity, since, uids FROM doubts ORDER BY account, mailbox, uidvalidity, since",
     ),
     ("jobs", "SELECT id, account, state, record FROM jobs ORDER BY id"),
     ("runs", "SELECT id, record, \"commit\" FROM runs ORDER BY id"),

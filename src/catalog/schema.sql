@@ -204,7 +204,8 @@ CREATE TABLE checkpoints (
     messages      INTEGER NOT NULL,
     highestmodseq INTEGER,
     excluded      INTEGER NOT NULL,
-    flags_at      INTEGER,
+    listed_at     INTEGER,
+    by_changes    INTEGER NOT NULL,
     fingerprint   TEXT    NOT NULL
 ) STRICT;
 
@@ -213,8 +214,9 @@ CREATE TABLE doubts (
     account     INTEGER NOT NULL,
     mailbox     INTEGER NOT NULL,
     uidvalidity INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
     uids        TEXT    NOT NULL,
-    PRIMARY KEY (account, mailbox, uidvalidity)
+    PRIMARY KEY (account, mailbox, uidvalidity, since)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE jobs (

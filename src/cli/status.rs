@@ -85,10 +85,10 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
             when(complete)
         ));
         let doubts = catalog.doubts(account.id).map_err(StoreError::from)?;
-        let doubtful: u64 = doubts.iter().map(|d| d.uids.len()).sum();
+        let doubtful: u64 = doubts.iter().map(|d| d.gone.uids.len()).sum();
         if doubtful > 0 {
             lines.push(format!(
-                "the last run did not find {} on the server; if the next one does not either, they count as gone",
+                "the last run did not find {} on the server; if a later night does not either, they count as gone",
                 count(doubtful, "message")
             ));
         }

@@ -16,6 +16,8 @@ pub struct Changes {
     pub changed: Listing,
     /// Messages that are gone. The set may have UIDs that were gone before, or never were.
     pub vanished: UidSet,
+    /// The server stopped before it had told everything (RFC 9738).
+    pub cut_short: bool,
 }
 
 /// The fields a digest is made of.
@@ -53,14 +55,24 @@ impl Session {
         };
         let mut gathered = Gathered::default();
         let items = format!("{ITEMS} (CHANGEDSINCE {modseq}{vanished})");
-        self.gather(&format!("1:{to}"), &items, &mut gathered)
+        let code = self
+            .gather(&format!("1:{to}"), &items, &mut gathered)
             .await?;
+        let limit = "MESSAGELIMIT";
+        let cut_short = code.is_some_and(|code| {
+            let name = code.split(' ').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(limit)
+        });
         gathered.merge();
         self.ask_again(&mut gathered).await?;
         let vanished = UidSet::of_ranges(std::mem::take(&mut gathered.vanished));
         let mut changed = gathered.into_listing();
         changed.messages.retain(|message| message.uid <= to);
-        Ok(Changes { changed, vanished })
+        Ok(Changes {
+            changed,
+            vanished,
+            cut_short,
+        })
     }
 
     /// The UIDs there are in the open mailbox up to one: compressed where the server can

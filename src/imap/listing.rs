@@ -20,6 +20,9 @@ struct Row {
 /// RFC 2683 §3.2.1.5 asks for command lines below a thousand bytes.
 const SET_LENGTH: usize = 900;
 
+/// Sets that are asked for one by one.
+const SETS: usize = 24;
+
 type Lacks = fn(&Row) -> bool;
 
 /// What is asked of a message.
@@ -56,7 +59,13 @@ impl Session {
     /// Lists these messages of the open mailbox, as [`Self::list_messages`] does.
     pub async fn list_uids(&mut self, uids: &UidSet) -> Result<Listing, ImapError> {
         let mut listing = Listing::default();
-        for set in split(uids) {
+        let mut sets = split(uids);
+        // Beyond some commands it is cheaper to be told of what lies in between as well.
+        let span = uids.ranges().next().zip(uids.ranges().last());
+        if let (true, Some(((first, _), (_, last)))) = (sets.len() > SETS, span) {
+            sets = vec![UidSet::of_ranges([(first, last)])];
+        }
+        for set in sets {
             let part = self.list_messages(&set.to_string()).await?;
             listing.absorb(part, 1..=u32::MAX);
         }

@@ -161,9 +161,9 @@ pub struct JobMailbox {
     /// HIGHESTMODSEQ then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highestmodseq: Option<u64>,
-    /// When all flags were looked at, in Unix seconds, where there is no HIGHESTMODSEQ.
+    /// When the mailbox was last listed in full, in Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flags_at: Option<i64>,
+    pub listed_at: Option<i64>,
     /// UIDs to fetch.
     pub fetch: UidSet,
     /// Bytes to fetch, by RFC822.SIZE.

@@ -87,9 +87,12 @@ pub struct Checkpoint {
     /// How many of them a filter excluded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub excluded: u32,
-    /// When all flags were looked at, in Unix seconds, where no HIGHESTMODSEQ tells of changes.
+    /// When the mailbox was last listed in full, in Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flags_at: Option<i64>,
+    pub listed_at: Option<i64>,
+    /// Since then the server was believed about what has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_changes: bool,
     /// The selection it was made under; another selection makes it void.
     pub fingerprint: String,
 }
@@ -103,6 +106,28 @@ const fn is_zero(n: &u32) -> bool {
 }
 
 impl Checkpoint {
+    /// What stands for a mailbox of which everything is gone: no state it can be in.
+    #[must_use]
+    pub const fn tombstone(mailbox: MailboxId, uidvalidity: u32) -> Self {
+        Self {
+            mailbox,
+            uidvalidity,
+            uidnext: 1,
+            messages: 0,
+            highestmodseq: None,
+            excluded: 0,
+            listed_at: None,
+            by_changes: false,
+            fingerprint: String::new(),
+        }
+    }
+
+    /// Whether it is a [`Self::tombstone`].
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        self.fingerprint.is_empty()
+    }
+
     /// Whether nothing in the mailbox can have changed since this checkpoint.
     ///
     /// All four numbers have to stand still, HIGHESTMODSEQ included: without it a flag
@@ -133,7 +158,8 @@ mod tests {
             messages: 9,
             highestmodseq: Some(99),
             excluded: 0,
-            flags_at: None,
+            listed_at: None,
+            by_changes: false,
             fingerprint: "f".into(),
         };
         let same = MailboxStatus {

@@ -95,6 +95,17 @@ impl UidSet {
         set
     }
 
+    /// All UIDs below one.
+    #[must_use]
+    pub fn below(uid: u32) -> Self {
+        match uid {
+            0 | 1 => Self::new(),
+            _ => Self {
+                ranges: vec![(1, uid - 1)],
+            },
+        }
+    }
+
     /// The UIDs of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

@@ -10,6 +10,11 @@ use crate::model::{Checkpoint, Job, JobMailbox, MailboxId, Selection, UidSet};
 /// is not punctual.
 const FLAGS_LAST: i64 = 7 * 86_400 - 43_200;
 
+/// What was concluded from changes is proven by a listing after this many seconds: 30 days, and up
+/// to a week more, so that not all mailboxes are listed in one night.
+const PROVEN_LASTS: i64 = 30 * DAY;
+const DAY: i64 = 86_400;
+
 /// What decides how a mailbox is looked at, the same for all mailboxes of a run.
 pub(super) struct Eye<'a> {
     pub(super) selection: &'a Selection,
@@ -32,8 +37,8 @@ pub(super) struct Base {
     pub(super) highestmodseq: Option<u64>,
     /// Messages a filter excluded.
     pub(super) excluded: u32,
-    /// When all flags were looked at.
-    pub(super) flags_at: Option<i64>,
+    /// When it was last listed in full.
+    pub(super) listed_at: Option<i64>,
     /// Messages below `uidnext` that are looked at all the same: planned and not fetched yet,
     /// skipped, lost, or healed and to be proven.
     pub(super) wanted: UidSet,
@@ -57,7 +62,8 @@ impl Eye<'_> {
         let checkpoint = catalog
             .checkpoint(id)?
             .filter(|c| c.stands_still(status, &self.fingerprint))
-            .filter(|c| !self.prove.contains_key(&(id, c.uidvalidity)));
+            .filter(|c| !self.prove.contains_key(&(id, c.uidvalidity)))
+            .filter(|c| !c.by_changes || self.is_proven(id, c.listed_at));
         // An open skip is tried again, and a lost content fetched again, however still it stands.
         let settled =
             checkpoint.is_some() && catalog.open_skips(id)? == 0 && !catalog.has_damage(id)?;
@@ -80,27 +86,33 @@ impl Eye<'_> {
         };
         // UIDVALIDITY 0 and 1 identify nothing (Zoho answers 1 for every mailbox): where no
         // mod-sequence tells of a UID that was given to another message, all are looked at.
-        let blind = base.highestmodseq.is_none()
-            && (base.uidvalidity == 1 || self.flags_due(base.flags_at));
+        let blind = match base.highestmodseq {
+            None => base.uidvalidity == 1 || self.flags_due(base.listed_at),
+            Some(_) => !self.is_proven(id, base.listed_at),
+        };
         if base.uidvalidity == 0 || self.flags == FlagPolicy::Always || blind {
             return Ok(None);
         }
         let v = base.uidvalidity;
-        let mut unheld = std::mem::take(&mut base.wanted);
-        catalog.held_among(id, v, &unheld.clone(), |held| {
-            if !held.gone {
-                unheld.remove(held.uid);
-            }
-        })?;
-        let below = UidSet::of_ranges([(1, base.uidnext.saturating_sub(1))]);
+        let planned = std::mem::take(&mut base.wanted);
+        let unheld = planned.difference(&catalog.present_among(id, v, &planned)?);
+        // What was accepted as lost counts as excluded.
+        let accepted = catalog.skipped_uids(id, v, true)?;
         let again = self.prove.get(&(id, v)).cloned().unwrap_or_default();
         base.wanted = unheld
             .union(&catalog.skipped_uids(id, v, false)?)
             .union(&catalog.damaged_uids(id, v)?)
             .union(&again)
-            .intersection(&below);
-        let wanted = catalog.present_among(id, v, &base.wanted)?.len();
-        base.known = catalog.count_present(id, v, base.uidnext)? - wanted;
+            .difference(&accepted)
+            .intersection(&UidSet::below(base.uidnext));
+        let elsewhere = base.wanted.union(&accepted);
+        let elsewhere = elsewhere.intersection(&UidSet::below(base.uidnext));
+        let elsewhere = catalog.present_among(id, v, &elsewhere)?.len();
+        let present = catalog.count_present(id, v, base.uidnext)?;
+        let Some(known) = present.checked_sub(elsewhere) else {
+            return Ok(None);
+        };
+        base.known = known;
         Ok(Some(base))
     }
 
@@ -108,8 +120,17 @@ impl Eye<'_> {
         match self.flags {
             FlagPolicy::Never => false,
             FlagPolicy::Always => true,
-            FlagPolicy::Weekly => looked_at.is_none_or(|at| self.now - at >= FLAGS_LAST),
+            FlagPolicy::Weekly => !self.is_within(looked_at, FLAGS_LAST),
         }
+    }
+
+    fn is_proven(&self, id: MailboxId, listed_at: Option<i64>) -> bool {
+        self.is_within(listed_at, PROVEN_LASTS + i64::from(id.0 % 7) * DAY)
+    }
+
+    /// Whether a time lies within so many seconds before now; one in the future does not.
+    fn is_within(&self, time: Option<i64>, seconds: i64) -> bool {
+        time.is_some_and(|at| (0..seconds).contains(&(self.now - at)))
     }
 }
 
@@ -121,7 +142,7 @@ fn newer(checkpoint: Option<&Checkpoint>, planned: Option<&JobMailbox>) -> Optio
         uidnext: c.uidnext,
         highestmodseq: c.highestmodseq,
         excluded: c.excluded,
-        flags_at: c.flags_at,
+        listed_at: c.listed_at,
         ..Base::default()
     });
     let of_job = planned.and_then(|p| {
@@ -130,7 +151,7 @@ fn newer(checkpoint: Option<&Checkpoint>, planned: Option<&JobMailbox>) -> Optio
             uidnext: p.uidnext?,
             highestmodseq: p.highestmodseq,
             excluded: p.excluded,
-            flags_at: p.flags_at,
+            listed_at: p.listed_at,
             wanted: p.fetch.clone(),
             goes_on: true,
             ..Base::default()
@@ -156,7 +177,8 @@ mod tests {
             messages: 3,
             highestmodseq: Some(modseq),
             excluded: 1,
-            flags_at: None,
+            listed_at: None,
+            by_changes: false,
             fingerprint: String::new(),
         }
     }
@@ -168,7 +190,7 @@ mod tests {
             exists: 3,
             uidnext,
             highestmodseq: Some(modseq),
-            flags_at: None,
+            listed_at: None,
             fetch: [4, 5].into_iter().collect(),
             bytes: 0,
             held: 0,

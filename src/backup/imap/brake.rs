@@ -1,8 +1,11 @@
 //! The brake: when so much is missing that the server is mistaken more likely than the mail is
 //! gone. Pure.
 
-use crate::archive::format::Departure;
+use crate::archive::format::{Departure, Doubted};
 use crate::model::{MailboxId, UidSet};
+
+/// Seconds after which another look is that of another night: the same outage shows the same.
+const ANOTHER_NIGHT: i64 = 16 * 3600;
 
 /// Messages below which no share of them is conspicuous.
 const FEW: u64 = 20;
@@ -14,18 +17,15 @@ pub(super) struct Missing {
     pub(super) name: String,
     /// What is missing, by UIDVALIDITY.
     pub(super) uids: Vec<(u32, UidSet)>,
+    /// How many messages that makes: all of `uids`, or fewer where the mailbox has new numbers and
+    /// some of them must be what was there before.
+    pub(super) lost: u64,
     /// Messages it held.
     pub(super) held: u64,
     /// The server no longer lists it.
     pub(super) unlisted: bool,
     /// Trash and junk are emptied as a matter of course.
     pub(super) exempt: bool,
-}
-
-impl Missing {
-    fn lost(&self) -> u64 {
-        self.uids.iter().map(|(_, uids)| uids.len()).sum()
-    }
 }
 
 /// What is known of the account as a whole.
@@ -39,6 +39,8 @@ pub(super) struct Whole {
     pub(super) empty: bool,
     /// The user knows and has said so.
     pub(super) believe: bool,
+    /// Unix seconds.
+    pub(super) now: i64,
 }
 
 /// What is to be believed.
@@ -47,53 +49,59 @@ pub(super) struct Verdict {
     /// Messages that are gone.
     pub(super) gone: Vec<Departure>,
     /// Messages that are not believed to be gone yet.
-    pub(super) doubtful: Vec<Departure>,
+    pub(super) doubtful: Vec<Doubted>,
     /// For a person.
     pub(super) warnings: Vec<String>,
 }
 
-/// Decides. `doubts` is what the last run did not believe: what is missing again is gone.
+/// Decides. `doubts` is what earlier runs did not believe: what is missing in another night again
+/// is gone.
 ///
-/// A mailbox that is not listed is believed to be gone when a second run does not find it either,
-/// however small it is: it costs a night, while fetching it again may cost days.
-pub(super) fn judge(missing: &[Missing], whole: Whole, doubts: &[Departure]) -> Verdict {
+/// A mailbox that is not listed is believed to be gone when another night does not find it either,
+/// however small it is: that costs a night, while fetching it again may cost days.
+pub(super) fn judge(missing: &[Missing], whole: Whole, doubts: &[Doubted]) -> Verdict {
     let mut verdict = Verdict::default();
     let counted = missing.iter().filter(|m| !m.exempt);
-    let lost: u64 = counted.map(Missing::lost).sum();
+    let lost: u64 = counted.map(|m| m.lost).sum();
     let net = lost.saturating_sub(whole.new);
-    let half = net >= FEW && net * 2 >= whole.held;
-    let doubted_of = |m: &Missing, uidvalidity: u32, uids: &UidSet| {
-        let of_mailbox = |d: &&Departure| d.mailbox == m.mailbox && d.uidvalidity == uidvalidity;
-        let doubt = doubts.iter().find(of_mailbox);
-        doubt.map_or_else(UidSet::new, |d| d.uids.intersection(uids))
-    };
+    let conspicuous = whole.empty || net >= FEW && net * 2 >= whole.held;
     let mut doubted = 0;
     for m in missing {
+        // Trash and junk do not make half an account, but they are no surer than the rest of it.
+        let doubt = (conspicuous || m.unlisted) && !whole.believe;
         for (uidvalidity, uids) in &m.uids {
-            let again = doubted_of(m, *uidvalidity, uids);
-            let doubt = (half && !m.exempt || whole.empty || m.unlisted) && !whole.believe;
-            let gone = if doubt { again } else { uids.clone() };
-            let rest = uids.difference(&gone);
-            if half && !m.exempt || whole.empty {
-                doubted += rest.len();
+            let mut rest = uids.clone();
+            let mut gone = if doubt { UidSet::new() } else { uids.clone() };
+            let of_mailbox =
+                |d: &&Doubted| d.gone.mailbox == m.mailbox && d.gone.uidvalidity == *uidvalidity;
+            for before in doubts.iter().filter(of_mailbox).filter(|_| doubt) {
+                let again = before.gone.uids.intersection(&rest);
+                rest = rest.difference(&again);
+                if whole.now - before.since >= ANOTHER_NIGHT {
+                    gone = gone.union(&again);
+                } else {
+                    verdict.doubt(m.mailbox, *uidvalidity, again, before.since);
+                }
             }
-            let departure = |uids| Departure {
-                mailbox: m.mailbox,
-                uidvalidity: *uidvalidity,
-                uids,
-            };
+            if doubt {
+                verdict.doubt(m.mailbox, *uidvalidity, rest, whole.now);
+                if conspicuous {
+                    doubted += m.lost.min(uids.difference(&gone).len());
+                }
+            }
             if !gone.is_empty() {
-                verdict.gone.push(departure(gone));
-            }
-            if !rest.is_empty() {
-                verdict.doubtful.push(departure(rest));
+                verdict.gone.push(Departure {
+                    mailbox: m.mailbox,
+                    uidvalidity: *uidvalidity,
+                    uids: gone,
+                });
             }
         }
     }
     if doubted > 0 {
         verdict.warnings.push(format!(
             "{doubted} of {} messages are no longer on the server; that is recorded and not believed until \
-             another run finds the same (or --believe-deletions says so)",
+             another night finds the same (or --believe-deletions says so)",
             whole.held
         ));
     } else if whole.empty && !whole.believe {
@@ -102,22 +110,30 @@ pub(super) fn judge(missing: &[Missing], whole: Whole, doubts: &[Departure]) -> 
             .push("the server lists no mailbox at all; that is recorded, not believed".to_owned());
     }
     for m in missing.iter().filter(|m| !m.exempt && !m.unlisted) {
-        // What was doubted has been told.
-        let lost = m.lost()
-            - m.uids
-                .iter()
-                .map(|(v, uids)| doubted_of(m, *v, uids).len())
-                .sum::<u64>();
-        // What was moved to another mailbox is no loss.
-        let conspicuous = m.held >= FEW && lost * 2 > m.held && lost > whole.new;
-        if conspicuous && doubted == 0 && !whole.believe {
+        // What was doubted has been told, and what was moved to another mailbox is no loss.
+        let was_told = doubts.iter().any(|d| d.gone.mailbox == m.mailbox);
+        let most = m.held >= FEW && m.lost * 2 > m.held && m.lost > whole.new;
+        if most && !was_told && doubted == 0 && !whole.believe {
             verdict.warnings.push(format!(
-                "`{}` has lost {lost} of {} messages since the last run; the archive keeps them",
-                m.name, m.held
+                "`{}` has lost {} of {} messages since the last run; the archive keeps them",
+                m.name, m.lost, m.held
             ));
         }
     }
     verdict
+}
+
+impl Verdict {
+    fn doubt(&mut self, mailbox: MailboxId, uidvalidity: u32, uids: UidSet, since: i64) {
+        if !uids.is_empty() {
+            let gone = Departure {
+                mailbox,
+                uidvalidity,
+                uids,
+            };
+            self.doubtful.push(Doubted { gone, since });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +146,7 @@ mod tests {
             name: format!("m{mailbox}"),
             uids: vec![(7, UidSet::of_ranges([(1, lost)]))],
             held,
+            lost: lost.into(),
             unlisted: false,
             exempt: false,
         }
@@ -140,11 +157,17 @@ mod tests {
         new: 0,
         empty: false,
         believe: false,
+        now: 0,
+    };
+    const NEXT: Whole = Whole {
+        now: 86_400,
+        ..WHOLE
     };
 
     fn gone_and_doubtful(verdict: &Verdict) -> (u64, u64) {
-        let sum = |all: &[Departure]| all.iter().map(|d| d.uids.len()).sum();
-        (sum(&verdict.gone), sum(&verdict.doubtful))
+        let gone = verdict.gone.iter().map(|d| d.uids.len()).sum();
+        let doubtful = verdict.doubtful.iter().map(|d| d.gone.uids.len());
+        (gone, doubtful.sum())
     }
 
     #[test]
@@ -153,13 +176,18 @@ mod tests {
         let first = judge(&half, WHOLE, &[]);
         assert_eq!(gone_and_doubtful(&first), (0, 50));
         assert_eq!(first.warnings.len(), 1);
-        let second = judge(&half, WHOLE, &first.doubtful);
+        // The same outage an hour later is no other night.
+        let soon = Whole { now: 3600, ..WHOLE };
+        let again = judge(&half, soon, &first.doubtful);
+        assert_eq!(again.doubtful, first.doubtful);
+        assert_eq!(again.warnings.len(), 1);
+        let second = judge(&half, NEXT, &first.doubtful);
         assert_eq!(gone_and_doubtful(&second), (50, 0));
         assert!(second.warnings.is_empty(), "{:?}", second.warnings);
         // What is missing for the first time is doubted for the first time.
         let more = [missing(1, 60, 60), missing(2, 20, 40)];
         assert_eq!(
-            gone_and_doubtful(&judge(&more, WHOLE, &first.doubtful)),
+            gone_and_doubtful(&judge(&more, NEXT, &first.doubtful)),
             (50, 30)
         );
         let told = Whole {
@@ -212,7 +240,7 @@ mod tests {
             (gone_and_doubtful(&first), first.warnings.len()),
             ((0, 5), 0)
         );
-        let second = judge(std::slice::from_ref(&unlisted), WHOLE, &first.doubtful);
+        let second = judge(std::slice::from_ref(&unlisted), NEXT, &first.doubtful);
         assert_eq!(gone_and_doubtful(&second), (5, 0));
         let empty = Whole {
             empty: true,

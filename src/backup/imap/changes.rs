@@ -9,7 +9,7 @@ use super::look::{Look, planned};
 use super::plan::Facts;
 use crate::catalog::CatalogError;
 use crate::contact::Trouble;
-use crate::imap::{Changes, Examined};
+use crate::imap::{Changes, Examined, ImapError};
 use crate::model::{Checkpoint, FlagSetId, FlagTable, Held, Listed, Listing, Mailbox, UidSet};
 use crate::source::SeenMailbox;
 
@@ -17,8 +17,10 @@ use crate::source::SeenMailbox;
 pub(super) enum NotEnough {
     /// They do not add up, or the server cannot tell them.
     Distrusted,
-    /// A UID stands for another message than before.
+    /// A UID stands for another message than before, or may well do so: the server's counters fell.
     Reused,
+    /// The base is of another epoch; asking again would not help.
+    Void,
     Trouble(Trouble),
     Catalog(CatalogError),
 }
@@ -53,6 +55,7 @@ impl Look<'_, '_> {
         let (catalog, eye) = (self.catalog, self.eye);
         let (id, v) = (known.id, base.uidvalidity);
         let answers = self.ask(known, base, seen).await?;
+        let accepted = catalog.skipped_uids(id, v, true)?;
         let Answers {
             examined,
             changes,
@@ -69,25 +72,35 @@ impl Look<'_, '_> {
         if let Some(Changes {
             changed,
             vanished: gone,
+            cut_short,
         }) = changes
         {
+            if cut_short {
+                return Err(NotEnough::Distrusted);
+            }
             vanished = catalog
                 .present_among(id, v, &gone.difference(&base.wanted))?
-                .intersection(&below(base.uidnext));
+                .difference(&accepted)
+                .intersection(&UidSet::below(base.uidnext));
+            if self.names_a_stranger(known, base, &changed, &accepted)? {
+                return Err(NotEnough::Distrusted);
+            }
             flags = self
                 .changed_flags(known, base, &changed, &mut listing.flags)?
                 .ok_or(NotEnough::Reused)?;
         }
         if let Some(uids) = uids {
             let all = catalog
-                .present_among(id, v, &below(base.uidnext))?
-                .difference(&base.wanted);
+                .present_among(id, v, &UidSet::below(base.uidnext))?
+                .difference(&base.wanted)
+                .difference(&accepted);
             // A UID nobody knows stands for a message nobody has.
             if !uids.difference(&all).difference(&base.wanted).is_empty() {
                 return Err(NotEnough::Distrusted);
             }
             vanished = vanished.union(&all.difference(&uids));
         }
+        self.confirm(seen, v, &vanished).await?;
         for uids in flags.values_mut() {
             *uids = uids.difference(&vanished);
         }
@@ -97,7 +110,6 @@ impl Look<'_, '_> {
         let listed = base.wanted.union(&later);
         catalog.held_among(id, v, &listed, |row| held.push(row))?;
         let flag_numbers = self.flag_numbers(&listing)?;
-        let accepted = catalog.skipped_uids(id, v, true)?;
         let skipped = catalog.skipped_uids(id, v, false)?;
         let none = UidSet::new();
         let facts = Facts {
@@ -122,7 +134,8 @@ impl Look<'_, '_> {
         };
         let plan = plan_changes(&facts, known).ok_or(NotEnough::Distrusted)?;
         let mut planned = planned(plan, &examined, v, listing.flags);
-        planned.flags_at = base.flags_at;
+        planned.listed_at = base.listed_at;
+        planned.by_changes = true;
         planned.open_skips = catalog.open_skips(id)? > 0;
         planned.previous = previous.cloned();
         planned.goes_on = base.goes_on;
@@ -146,14 +159,18 @@ impl Look<'_, '_> {
             UidSet::new()
         };
         let may_qresync = self.line.may_qresync();
-        let asked = self.line.run(async |session| {
+        let asked = self.line.run(async |session| -> Result<_, ImapError> {
             let qresync = may_qresync && session.enable_qresync().await?;
             let examined = session.examine(&seen.wire).await?;
-            let Some(uidnext) = examined.uidnext.filter(|next| *next >= base.uidnext) else {
-                return Ok(None);
-            };
             if examined.uidvalidity != Some(base.uidvalidity) {
-                return Ok(None);
+                return Ok(Err(NotEnough::Void));
+            }
+            let Some(uidnext) = examined.uidnext else {
+                return Ok(Err(NotEnough::Void));
+            };
+            let fell = base.highestmodseq.zip(examined.highestmodseq);
+            if uidnext < base.uidnext || fell.is_some_and(|(before, now)| now < before) {
+                return Ok(Err(NotEnough::Reused));
             }
             let last = base.uidnext.saturating_sub(1);
             let empty = examined.exists == 0 || last == 0;
@@ -165,8 +182,8 @@ impl Look<'_, '_> {
                 (Some(before), Some(now)) if now > before => {
                     Some(session.changes(last, before).await?)
                 }
-                // Mod-sequences that came, went or fell tell nothing.
-                _ => return Ok(None),
+                // Mod-sequences that came or went tell nothing.
+                _ => return Ok(Err(NotEnough::Void)),
             };
             let mut listing = Listing::default();
             if examined.exists > 0 {
@@ -178,7 +195,7 @@ impl Look<'_, '_> {
                 }
             }
             // With QRESYNC it is known who has vanished; otherwise only how many there are.
-            let told = qresync && changes.is_some();
+            let told = qresync && !empty && examined.highestmodseq > base.highestmodseq;
             let there = u64::try_from(listing.messages.len()).unwrap_or(u64::MAX);
             let expected = base.known + u64::from(base.excluded) + there;
             let uids = if told || u64::from(examined.exists) == expected {
@@ -187,7 +204,7 @@ impl Look<'_, '_> {
                 Some(UidSet::new())
             } else if base.excluded > 0 {
                 // Which of those that are there a filter excluded, nobody remembers.
-                return Ok(None);
+                return Ok(Err(NotEnough::Distrusted));
             } else {
                 Some(session.uids_to(last).await?)
             };
@@ -196,7 +213,7 @@ impl Look<'_, '_> {
             } else {
                 session.list_uids(&guards).await?
             };
-            Ok(Some(Answers {
+            Ok(Ok(Answers {
                 examined,
                 changes,
                 listing,
@@ -205,10 +222,61 @@ impl Look<'_, '_> {
             }))
         });
         match asked.await {
-            Ok(Some(answers)) => Ok(answers),
-            Ok(None) => Err(NotEnough::Distrusted),
+            Ok(answers) => answers,
             Err(trouble) => Err(NotEnough::Trouble(trouble)),
         }
+    }
+
+    /// Asks for messages that are said to be gone: not one may be there.
+    ///
+    /// QUIRK(iCloud, 2024): UID SEARCH has been seen to answer with message numbers.
+    async fn confirm(
+        &mut self,
+        seen: &SeenMailbox,
+        uidvalidity: u32,
+        vanished: &UidSet,
+    ) -> Result<(), NotEnough> {
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        let asked = self.line.run(async |session| {
+            let examined = session.examine(&seen.wire).await?;
+            if examined.uidvalidity != Some(uidvalidity) {
+                return Ok(None);
+            }
+            // QUIRK(several): a FETCH in an empty mailbox is BAD.
+            if examined.exists == 0 {
+                return Ok(Some(Listing::default()));
+            }
+            session.list_uids(vanished).await.map(Some)
+        });
+        match asked.await {
+            Ok(Some(listing)) if listing.messages.is_empty() => Ok(()),
+            Ok(_) => Err(NotEnough::Distrusted),
+            Err(trouble) => Err(NotEnough::Trouble(trouble)),
+        }
+    }
+
+    /// Whether a message that changed is one nobody knows: it was not visible when it should have
+    /// been. What a filter excludes is nobody's.
+    fn names_a_stranger(
+        &self,
+        known: &Mailbox,
+        base: &Base,
+        changed: &Listing,
+        accepted: &UidSet,
+    ) -> Result<bool, CatalogError> {
+        let uids: UidSet = changed.messages.iter().map(|m| m.uid).collect();
+        let present = self
+            .catalog
+            .present_among(known.id, base.uidvalidity, &uids)?;
+        let strangers = uids
+            .difference(&present)
+            .difference(&base.wanted)
+            .difference(accepted);
+        let is_stranger =
+            |m: &Listed| strangers.contains(m.uid) && !self.eye.selection.leaves_out(m);
+        Ok(changed.messages.iter().any(is_stranger))
     }
 
     /// Which known messages have other flags than are held of them. `None` where a UID stands for
@@ -255,8 +323,4 @@ pub(super) fn is_another(message: &Listed, held: &[Held]) -> bool {
         .filter(|h| h.uid == message.uid)
         .filter_map(|h| h.date.zip(message.date()))
         .any(|(held, listed)| held != listed.unix)
-}
-
-fn below(uidnext: u32) -> UidSet {
-    UidSet::of_ranges([(1, uidnext.saturating_sub(1))])
 }

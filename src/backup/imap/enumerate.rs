@@ -6,7 +6,7 @@ use super::base::Eye;
 use super::found::{Enumerated, Enumeration, Outcome};
 use super::list::{Listed, list};
 use super::look::Look;
-use super::missing::judge;
+use super::missing::{Ground, judge};
 use super::rename::former;
 use crate::backup::{BackupError, Request};
 use crate::catalog::{Catalog, CatalogError};
@@ -40,7 +40,12 @@ pub(super) async fn enumerate(
     sink: &dyn Sink,
 ) -> Result<Enumeration, BackupError> {
     let selection = &request.selection;
-    let Listed { mut chosen, lost } = list(source, line, catalog, known, selection).await?;
+    let listed = list(source, line, catalog, known, selection).await?;
+    let Listed {
+        mut chosen,
+        lost,
+        all,
+    } = listed;
     let jobs = catalog.jobs()?;
     let eye = Eye {
         selection,
@@ -58,7 +63,7 @@ pub(super) async fn enumerate(
     };
     // INBOX first: it is what a person misses most if the run is cut short.
     chosen.sort_by(|a, b| (a.name != "INBOX", &a.name).cmp(&(b.name != "INBOX", &b.name)));
-    let (former, lost) = recognise(line, catalog, known, &chosen, lost).await?;
+    let (former, lost) = recognise(line, catalog, known, (&chosen, &all), lost).await?;
     let total = u64::try_from(chosen.len()).unwrap_or(0);
     let mut mailboxes = Vec::with_capacity(chosen.len());
     for (done, (seen, former)) in (0..).zip(chosen.into_iter().zip(former)) {
@@ -69,6 +74,7 @@ pub(super) async fn enumerate(
             eye: &eye,
             known: former,
             lost: &lost,
+            all: known,
             may_reuse: false,
         };
         let outcome = if seen.wire.contains(char::REPLACEMENT_CHARACTER) {
@@ -98,13 +104,15 @@ pub(super) async fn enumerate(
         unlisted: lost.iter().map(|m| m.name.clone()).collect(),
         ..Enumeration::default()
     };
-    judge(
-        &mut found,
+    let ground = Ground {
         catalog,
-        account,
-        &lost,
-        request.believe_deletions,
-    )?;
+        known,
+        lost: &lost,
+        nothing_listed: all.is_empty(),
+        believe: request.believe_deletions,
+        now: eye.now,
+    };
+    judge(&mut found, account, &ground)?;
     Ok(found)
 }
 
@@ -114,13 +122,13 @@ async fn recognise<'a>(
     line: &mut Line<'_>,
     catalog: &Catalog,
     known: &'a [Mailbox],
-    chosen: &[SeenMailbox],
+    (chosen, all): (&[SeenMailbox], &[SeenMailbox]),
     lost: Vec<Mailbox>,
 ) -> Result<(Vec<Option<&'a Mailbox>>, Vec<Mailbox>), BackupError> {
     let by_name = |seen: &SeenMailbox| known.iter().find(|m| m.wire == seen.wire);
     let mut renamed: HashMap<&str, &Mailbox> = HashMap::new();
     for seen in chosen.iter().filter(|seen| by_name(seen).is_none()) {
-        if let Some(former) = former(line, catalog, known, chosen, seen).await?
+        if let Some(former) = former(line, catalog, known, (chosen, all), seen).await?
             && !renamed.values().any(|m| m.id == former.id)
         {
             renamed.insert(&seen.wire, former);

@@ -1,7 +1,7 @@
 //! What enumeration finds out.
 
 use super::plan::Plan;
-use crate::archive::format::Departure;
+use crate::archive::format::{Departure, Doubted};
 use crate::model::{Checkpoint, ContentId, FlagTable, Listed, MailboxId, MailboxStatus, UidSet};
 use crate::source::SeenMailbox;
 
@@ -54,8 +54,10 @@ pub(super) struct Planned {
     pub(super) uidvalidity: u32,
     /// The numbers a checkpoint would hold.
     pub(super) status: MailboxStatus,
-    /// When all flags were looked at, in Unix seconds, where no HIGHESTMODSEQ tells of changes.
-    pub(super) flags_at: Option<i64>,
+    /// When it was last listed in full, in Unix seconds.
+    pub(super) listed_at: Option<i64>,
+    /// Only what the server says has changed was looked at.
+    pub(super) by_changes: bool,
     /// The flag sets the plan refers to.
     pub(super) flags: FlagTable,
     /// UIDs whose place in the listing nobody can read, with how the answer begins.
@@ -81,7 +83,16 @@ pub(super) struct Enumeration {
     pub(super) departed: Vec<Departure>,
     /// What is missing and not believed: the next run's to confirm. `None` where that is what
     /// stands in the archive already.
-    pub(super) doubts: Option<Vec<Departure>>,
+    pub(super) doubts: Option<Vec<Doubted>>,
     /// What a person should know of what is missing.
     pub(super) warnings: Vec<String>,
+}
+
+impl Enumeration {
+    /// Whether a mailbox was looked at, or could be left alone.
+    pub(super) fn has_looked_at(&self, id: MailboxId) -> bool {
+        let seen =
+            |e: &Enumerated| e.id == Some(id) && !matches!(e.outcome, Outcome::Failed { .. });
+        self.mailboxes.iter().any(seen)
+    }
 }

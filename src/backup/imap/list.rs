@@ -11,6 +11,8 @@ use crate::source::{ImapSource, SeenMailbox, select};
 pub(super) struct Listed {
     pub(super) chosen: Vec<SeenMailbox>,
     pub(super) lost: Vec<Mailbox>,
+    /// All the server lists, selected or not; with their state only where that came along.
+    pub(super) all: Vec<SeenMailbox>,
 }
 
 /// Asks the server which mailboxes there are, and chooses.
@@ -42,14 +44,15 @@ pub(super) async fn list(
         });
     }
     let mut chosen: Vec<SeenMailbox> = all
-        .into_iter()
+        .iter()
+        .cloned()
         .zip(selected.chosen)
         .filter_map(|(m, yes)| yes.then_some(m))
         .collect();
     if chosen.iter().all(|m| m.status.is_none()) {
         add_status(source, line, &mut chosen).await?;
     }
-    Ok(Listed { chosen, lost })
+    Ok(Listed { chosen, lost, all })
 }
 
 /// All mailboxes: with their state where one question brings that.

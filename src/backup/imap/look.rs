@@ -12,11 +12,16 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::contact::{Line, Opened, Trouble, describe, is_unreadable, open};
 use crate::header;
 use crate::imap::{Examined, ImapError};
-use crate::model::{Checkpoint, FlagSetId, FlagTable, Listing, Mailbox, MailboxStatus, UidSet};
+use crate::model::{
+    Checkpoint, FlagSetId, FlagTable, Held, Listing, Mailbox, MailboxStatus, UidSet,
+};
 use crate::source::SeenMailbox;
 
 /// Messages of which the headers are asked for at once.
 const HEADERS_AT_ONCE: usize = 2000;
+
+/// Messages by which a whole listing tells that UIDs were given a second time.
+const GUARDS: usize = 8;
 
 /// What a look at a mailbox needs.
 pub(super) struct Look<'a, 'b> {
@@ -27,6 +32,8 @@ pub(super) struct Look<'a, 'b> {
     pub(super) known: Option<&'a Mailbox>,
     /// Known mailboxes that the server lists no more: a new one may hold their messages.
     pub(super) lost: &'a [Mailbox],
+    /// All mailboxes of the account.
+    pub(super) all: &'a [Mailbox],
     /// UIDs were seen to stand for other messages than before.
     pub(super) may_reuse: bool,
 }
@@ -46,6 +53,7 @@ impl Look<'_, '_> {
                 return Ok(Outcome::Unchanged { checkpoint });
             }
             previous = self.catalog.checkpoint(known.id)?;
+            self.enable().await?;
             let base = self.eye.base(self.catalog, known.id, previous.as_ref())?;
             // Twice at most: somebody may have deleted a message in between.
             for _ in 0..2 {
@@ -57,6 +65,7 @@ impl Look<'_, '_> {
                         self.may_reuse = true;
                         break;
                     }
+                    Err(NotEnough::Void) => break,
                     Err(NotEnough::Catalog(error)) => return Err(error.into()),
                     Err(NotEnough::Trouble(Trouble::Server(error))) => {
                         return Err(BackupError::List(error.into()));
@@ -72,6 +81,21 @@ impl Look<'_, '_> {
             }
         }
         self.whole(seen, previous).await
+    }
+
+    /// Has vanished messages named from now on, where the server can: only before a mailbox is
+    /// opened.
+    async fn enable(&mut self) -> Result<(), BackupError> {
+        if !self.line.may_qresync() {
+            return Ok(());
+        }
+        let enabling = self
+            .line
+            .run(async |session| session.enable_qresync().await);
+        match enabling.await {
+            Ok(_) | Err(Trouble::Answer(_)) => Ok(()),
+            Err(Trouble::Server(error)) => Err(BackupError::List(error.into())),
+        }
     }
 
     /// Lists a mailbox and plans it.
@@ -112,10 +136,8 @@ impl Look<'_, '_> {
                 open_skips = catalog.open_skips(known.id)? > 0;
                 accepted_nameless = catalog.accepted_nameless(known.id)?;
                 again = eye.prove.get(&(known.id, v)).cloned().unwrap_or_default();
-                if examined.highestmodseq.is_none() {
-                    let guards = catalog.guards(known.id, v, u32::MAX)?;
-                    self.may_reuse |= listing.messages.iter().any(|m| is_another(m, &guards));
-                }
+                self.may_reuse |= counters_fell(&examined, previous.as_ref());
+                self.may_reuse |= is_reused(&listing, &held);
             }
             let (unreadable, written_off): (Vec<_>, Vec<_>) = unreadable
                 .into_iter()
@@ -142,7 +164,7 @@ impl Look<'_, '_> {
                 planned.unreadable = unreadable;
                 planned.open_skips = open_skips;
                 planned.accepted_nameless = accepted_nameless;
-                planned.flags_at = flags_at(&examined, previous.as_ref(), eye.now);
+                planned.listed_at = listed_at(previous.as_ref(), eye.now);
                 planned.previous = previous;
                 self.recognise(seen, &mut planned).await?;
                 return Ok(Outcome::Planned(Box::new(planned)));
@@ -197,21 +219,35 @@ impl Look<'_, '_> {
         let mut rows = Vec::new();
         match self.known {
             Some(known) => {
-                // A checkpoint of this epoch says that it is held: what is new is new mail.
-                let complete = planned
-                    .previous
-                    .as_ref()
-                    .is_some_and(|c| c.uidvalidity == planned.uidvalidity);
-                let before = known.uidvalidity.unwrap_or(0);
-                if before != planned.uidvalidity && !complete {
-                    rows = self.catalog.pool(known.id, before)?;
+                let v = planned.uidvalidity;
+                let epoch = match &planned.previous {
+                    // It was taken for gone as a whole, and is back.
+                    Some(c) if c.uidvalidity == v && c.is_tombstone() => {
+                        rows = self.catalog.pool(known.id, v, true)?;
+                        None
+                    }
+                    // A checkpoint says that its epoch was held in full: of this one, what is
+                    // new is new mail.
+                    Some(c) => Some(c.uidvalidity).filter(|epoch| *epoch != v),
+                    None => self.catalog.epoch_before(known.id, v)?,
+                };
+                if let Some(epoch) = epoch {
+                    rows = self.catalog.pool(known.id, epoch, false)?;
                 }
             }
             None => {
                 for lost in self.lost {
                     let epoch = lost.uidvalidity.unwrap_or(0);
-                    rows.append(&mut self.catalog.pool(lost.id, epoch)?);
+                    rows.append(&mut self.catalog.pool(lost.id, epoch, false)?);
                 }
+            }
+        }
+        // A mailbox that has changed names with another has its UIDVALIDITY.
+        let v = planned.uidvalidity;
+        let is_other = |m: &&Mailbox| v > 1 && self.known.is_some_and(|known| known.id != m.id);
+        for other in self.all.iter().filter(is_other) {
+            if other.uidvalidity == Some(v) {
+                rows.append(&mut self.catalog.pool(other.id, v, false)?);
             }
         }
         Ok(Pool::new(rows))
@@ -261,18 +297,35 @@ pub(super) async fn headers_of(
     .await
 }
 
-/// When the flags were looked at, where a checkpoint has to say so. By the day: a run on the same
-/// day leaves the checkpoint as it is.
-fn flags_at(examined: &Examined, previous: Option<&Checkpoint>, now: i64) -> Option<i64> {
-    if examined.highestmodseq.is_some() {
-        return None;
-    }
-    let before = previous.and_then(|c| c.flags_at);
-    Some(
-        before
-            .filter(|at| (0..86_400).contains(&(now - at)))
-            .unwrap_or(now),
-    )
+/// When the mailbox was listed. By the day: a run on the same day leaves the checkpoint as it is.
+fn listed_at(previous: Option<&Checkpoint>, now: i64) -> Option<i64> {
+    let before = previous.filter(|c| !c.by_changes).and_then(|c| c.listed_at);
+    let today = before.filter(|at| (0..86_400).contains(&(now - at)));
+    Some(today.unwrap_or(now))
+}
+
+/// Whether UIDNEXT or HIGHESTMODSEQ are lower than they were: the server was put back to an
+/// earlier state, and may have given UIDs a second time since.
+fn counters_fell(examined: &Examined, previous: Option<&Checkpoint>) -> bool {
+    let same = previous.filter(|c| examined.uidvalidity == Some(c.uidvalidity));
+    same.is_some_and(|c| {
+        let modseq = examined.highestmodseq.zip(c.highestmodseq);
+        examined.uidnext.is_some_and(|next| next < c.uidnext)
+            || modseq.is_some_and(|(now, before)| now < before)
+    })
+}
+
+/// Whether one of the last held messages that are listed is another than it was.
+fn is_reused(listing: &Listing, held: &[Held]) -> bool {
+    let listed = held.iter().rev().filter(|h| !h.gone).filter_map(|h| {
+        let at = listing.messages.binary_search_by_key(&h.uid, |m| m.uid);
+        at.ok()
+            .and_then(|at| listing.messages.get(at))
+            .map(|m| (m, h))
+    });
+    listed
+        .take(GUARDS)
+        .any(|(message, held)| is_another(message, std::slice::from_ref(held)))
 }
 
 pub(super) fn planned(
@@ -293,7 +346,8 @@ pub(super) fn planned(
             messages: Some(examined.exists),
             highestmodseq: examined.highestmodseq,
         },
-        flags_at: None,
+        listed_at: None,
+        by_changes: false,
         flags,
         unreadable: Vec::new(),
         previous: None,

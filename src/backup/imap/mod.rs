@@ -156,8 +156,14 @@ impl Side for ImapSide<'_> {
 
     fn register(&mut self, writer: &mut Writer, account: &Account) {
         self.account = Some(account.clone());
-        register::register(writer, account, &mut self.found.mailboxes, &mut self.known);
         let Ground { request, quota, .. } = self.ground;
+        register::register(
+            writer,
+            account,
+            &mut self.found.mailboxes,
+            &mut self.known,
+            request.plan_only,
+        );
         let mailboxes = register::fetch_list(&self.found.mailboxes, &self.known, &self.skips);
         self.work = Some(Work::new(mailboxes, request.newest_first, quota.clone()));
     }

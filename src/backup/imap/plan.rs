@@ -87,7 +87,9 @@ pub(super) fn plan(facts: &Facts<'_>) -> Plan {
                     changed.entry(message.flags).or_default().push(message.uid);
                 }
             }
-            _ if facts.selection.leaves_out(message) || facts.accepted.contains(message.uid) => {
+            _ if facts.accepted.contains(message.uid)
+                || facts.selection.leaves_out(message) && !facts.again.contains(message.uid) =>
+            {
                 plan.excluded += 1
             }
             _ => {

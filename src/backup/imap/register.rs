@@ -2,7 +2,7 @@
 //! is recorded.
 
 use super::batch::FetchMailbox;
-use super::found::{Enumerated, Enumeration, Outcome};
+use super::found::{Enumerated, Enumeration, Outcome, Planned};
 use crate::archive::format::{Departure, Doubt, FlagChange, Record};
 use crate::backup::retries::Retry;
 use crate::catalog::SkipRow;
@@ -19,6 +19,7 @@ pub(super) fn register(
     account: &Account,
     enumerated: &mut [Enumerated],
     known: &mut Vec<Mailbox>,
+    plan_only: bool,
 ) {
     // A mailbox that was renamed leaves its name to another one.
     let (renamed, others): (Vec<_>, Vec<_>) = enumerated
@@ -27,8 +28,11 @@ pub(super) fn register(
     for e in renamed.into_iter().chain(others) {
         let uidvalidity = match &e.outcome {
             Outcome::Failed { vanished: true, .. } => continue,
+            // Only what goes on to recognise messages under another UIDVALIDITY may say so.
+            Outcome::Failed { .. } => None,
+            Outcome::Planned(_) if plan_only => None,
             Outcome::Planned(planned) => planned.status.uidvalidity,
-            _ => e.seen.status.and_then(|s| s.uidvalidity),
+            Outcome::Unchanged { .. } => e.seen.status.and_then(|s| s.uidvalidity),
         };
         let mailbox = Mailbox {
             id: e.id.unwrap_or(MailboxId(0)),
@@ -63,12 +67,9 @@ pub(super) fn job_mailboxes(enumerated: &[Enumerated], plan_only: bool) -> Vec<J
                 mailbox: e.id?,
                 uidvalidity: p.uidvalidity,
                 exists: p.exists,
-                uidnext: p
-                    .status
-                    .uidnext
-                    .filter(|_| !plan_only && p.doubtful.is_empty()),
+                uidnext: p.status.uidnext.filter(|_| !plan_only && is_whole(p)),
                 highestmodseq: p.status.highestmodseq,
-                flags_at: p.flags_at,
+                listed_at: p.listed_at,
                 fetch: p.plan.fetch.iter().map(|m| m.uid).collect::<UidSet>(),
                 bytes: p.plan.bytes,
                 held: p.plan.held + u32::try_from(p.healed.len()).unwrap_or(u32::MAX),
@@ -81,22 +82,20 @@ pub(super) fn job_mailboxes(enumerated: &[Enumerated], plan_only: bool) -> Vec<J
         .collect()
 }
 
+/// Whether everything that is there was seen, so that a later run can go on from here.
+fn is_whole(planned: &Planned) -> bool {
+    let plan = &planned.plan;
+    planned.doubtful.is_empty() && plan.unlisted == 0 && plan.left == 0
+}
+
 /// What needs no fetching: flags that changed, messages that left, and messages that are held
 /// under another remote id.
 pub(super) fn record_changes(writer: &mut Writer, found: &Enumeration, account: &Account) {
     for departure in &found.departed {
         writer.record(Record::Gone(departure.clone()));
         // If the mailbox comes back, nothing is to be taken for unchanged.
-        writer.record(Record::Checkpoint(Checkpoint {
-            mailbox: departure.mailbox,
-            uidvalidity: departure.uidvalidity,
-            uidnext: 1,
-            messages: 0,
-            highestmodseq: None,
-            excluded: 0,
-            flags_at: None,
-            fingerprint: String::new(),
-        }));
+        let tombstone = Checkpoint::tombstone(departure.mailbox, departure.uidvalidity);
+        writer.record(Record::Checkpoint(tombstone));
     }
     if let Some(missing) = &found.doubts {
         writer.record(Record::Doubt(Doubt {

@@ -19,14 +19,14 @@ pub(super) async fn former<'a>(
     line: &mut Line<'_>,
     catalog: &Catalog,
     known: &'a [Mailbox],
-    listed: &[SeenMailbox],
+    (chosen, all): (&[SeenMailbox], &[SeenMailbox]),
     seen: &SeenMailbox,
 ) -> Result<Option<&'a Mailbox>, BackupError> {
     let Some(uidvalidity) = seen.status.and_then(|s| s.uidvalidity).filter(|v| *v > 1) else {
         return Ok(None);
     };
     for mailbox in known.iter().filter(|m| m.uidvalidity == Some(uidvalidity)) {
-        if is_still_there(mailbox, listed) || !catalog.is_filled_by_imap(mailbox.id)? {
+        if is_still_there(mailbox, chosen, all) || !catalog.is_filled_by_imap(mailbox.id)? {
             continue;
         }
         let held = sample(catalog, mailbox, uidvalidity)?;
@@ -48,8 +48,10 @@ enum Asking {
 }
 
 /// Whether a mailbox is listed under its name, and not seen to be another one.
-fn is_still_there(mailbox: &Mailbox, listed: &[SeenMailbox]) -> bool {
-    let namesake = listed.iter().find(|m| m.wire == mailbox.wire);
+fn is_still_there(mailbox: &Mailbox, chosen: &[SeenMailbox], all: &[SeenMailbox]) -> bool {
+    // Those that were chosen come with their state in any case.
+    let mut listed = chosen.iter().chain(all);
+    let namesake = listed.find(|m| m.wire == mailbox.wire);
     namesake.is_some_and(|m| {
         let uidvalidity = m.status.and_then(|s| s.uidvalidity);
         uidvalidity.is_none() || uidvalidity == mailbox.uidvalidity

@@ -58,7 +58,7 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
                     ..Tally::default()
                 };
                 mailbox.doubtful = u32::try_from(p.doubtful.len()).unwrap_or(u32::MAX);
-                mailbox.flags_as_of = p.flags_at.filter(|at| *at < now - 3600).map(clock::rfc3339);
+                mailbox.flags_as_of = flags_as_of(p, now);
                 notes.extend(notes_on(e, p));
             }
             Outcome::Failed { vanished: true, .. } => {}
@@ -84,6 +84,14 @@ pub(super) fn planned_report(request: &Request, found: &Enumeration) -> BackupRe
     }
     report.notes = notes;
     report
+}
+
+/// When flags were last looked at, where that was before this run and the server does not tell
+/// of changes.
+fn flags_as_of(planned: &Planned, now: i64) -> Option<String> {
+    let told = planned.status.highestmodseq.is_some() || !planned.by_changes;
+    let before = planned.listed_at.filter(|at| !told && *at < now - 3600);
+    before.map(clock::rfc3339)
 }
 
 /// Messages that were recognised and need no fetching.
@@ -312,13 +320,17 @@ fn checkpoint(request: &Request, planned: &Planned, mailbox: MailboxId) -> Optio
         messages: planned.exists,
         highestmodseq: planned.status.highestmodseq,
         excluded: planned.plan.excluded,
-        flags_at: planned.flags_at,
+        listed_at: planned.listed_at,
+        by_changes: planned.previous.as_ref().is_some_and(|c| c.by_changes) && planned.by_changes,
         fingerprint: request.selection.fingerprint(),
     };
+    let stands = planned.previous.as_ref() == Some(&checkpoint);
+    let checkpoint = Checkpoint {
+        by_changes: planned.by_changes,
+        ..checkpoint
+    };
     // Recorded only when it changed or settles skips, so that a quiet run adds nothing.
-    (planned.open_skips && planned.plan.excluded == 0
-        || planned.previous.as_ref() != Some(&checkpoint))
-    .then_some(checkpoint)
+    (planned.open_skips && planned.plan.excluded == 0 || !stands).then_some(checkpoint)
 }
 
 /// Fills in what was stored, linked, left and skipped.

@@ -278,7 +278,7 @@ impl Side for Pop3Side<'_> {
                 exists: row.exists,
                 uidnext: None,
                 highestmodseq: None,
-                flags_at: None,
+                listed_at: None,
                 fetch: crate::model::UidSet::new(),
                 bytes: self.planned.bytes,
                 held: row.held,

@@ -28,17 +28,22 @@ pub struct HealedRow {
 }
 
 impl Catalog {
-    /// The messages of one epoch of a mailbox that had not left and are held, as far as size, date
-    /// and digest are known, in no order.
+    /// The messages of one epoch of a mailbox that are held and had not left, or all of them, as
+    /// far as size, date and digest are known, in no order.
     ///
     /// # Errors
     /// SQLite's; likewise below.
-    pub fn pool(&self, mailbox: MailboxId, uidvalidity: u32) -> Result<Vec<PoolRow>, CatalogError> {
+    pub fn pool(
+        &self,
+        mailbox: MailboxId,
+        uidvalidity: u32,
+        gone_too: bool,
+    ) -> Result<Vec<PoolRow>, CatalogError> {
         let sql = "SELECT p.size, p.date, c.head, c.no
                    FROM placements p JOIN contents c ON c.no = p.content
-                   WHERE p.mailbox = ?1 AND p.uidvalidity = ?2 AND p.uidl = '' AND p.gone = 0
+                   WHERE p.mailbox = ?1 AND p.uidvalidity = ?2 AND p.uidl = '' AND (?3 OR p.gone = 0)
                    AND p.date IS NOT NULL AND c.head IS NOT NULL AND c.damaged IS NULL";
-        let rows = self.rows(sql, (mailbox.0, uidvalidity), |row| {
+        let rows = self.rows(sql, (mailbox.0, uidvalidity, gone_too), |row| {
             let head: String = row.get(2)?;
             let (size, date, content) = (row.get(0)?, row.get(1)?, row.get(3)?);
             let row = |head| PoolRow {
@@ -76,11 +81,17 @@ impl Catalog {
         })
     }
 
-    /// Whether an epoch of a mailbox has messages.
-    pub fn has_epoch(&self, mailbox: MailboxId, uidvalidity: u32) -> Result<bool, CatalogError> {
-        let sql = "SELECT 1 FROM placements WHERE mailbox = ?1 AND uidvalidity = ?2 AND uidl = '' LIMIT 1";
-        let found = self.row(sql, (mailbox.0, uidvalidity), |_| Ok(()))?;
-        Ok(found.is_some())
+    /// The UIDVALIDITY a mailbox had before it had one.
+    pub fn epoch_before(
+        &self,
+        mailbox: MailboxId,
+        uidvalidity: u32,
+    ) -> Result<Option<u32>, CatalogError> {
+        let sql = "SELECT uidvalidity FROM mailbox_states WHERE mailbox = ?1
+                   AND coalesce(uidvalidity, 0) <> ?2 ORDER BY began DESC LIMIT 1";
+        let before: Option<Option<u32>> =
+            self.row(sql, (mailbox.0, uidvalidity), |row| row.get(0))?;
+        Ok(before.map(Option::unwrap_or_default))
     }
 
     /// How many placements of an account are healed, and the oldest of those that were there

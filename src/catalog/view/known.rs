@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 
-use crate::archive::format::Departure;
+use crate::archive::format::{Departure, Doubted};
 use crate::catalog::{Catalog, CatalogError};
 use crate::model::{AccountId, Held, MailboxId, UidSet};
 
@@ -146,15 +146,18 @@ impl Catalog {
     }
 
     /// What the last run of an account did not find and did not take for gone.
-    pub fn doubts(&self, account: AccountId) -> Result<Vec<Departure>, CatalogError> {
-        let sql = "SELECT mailbox, uidvalidity, uids FROM doubts WHERE account = ?1
-                   ORDER BY mailbox, uidvalidity";
+    pub fn doubts(&self, account: AccountId) -> Result<Vec<Doubted>, CatalogError> {
+        let sql = "SELECT mailbox, uidvalidity, since, uids FROM doubts WHERE account = ?1
+                   ORDER BY mailbox, uidvalidity, since";
         self.rows(sql, [account.0], |row| {
-            let uids: String = row.get(2)?;
-            Ok(Departure {
-                mailbox: MailboxId(row.get(0)?),
-                uidvalidity: row.get(1)?,
-                uids: uids.parse().unwrap_or_default(),
+            let uids: String = row.get(3)?;
+            Ok(Doubted {
+                gone: Departure {
+                    mailbox: MailboxId(row.get(0)?),
+                    uidvalidity: row.get(1)?,
+                    uids: uids.parse().unwrap_or_default(),
+                },
+                since: row.get(2)?,
             })
         })
     }

@@ -49,7 +49,7 @@ impl Catalog {
     /// SQLite's.
     pub fn checkpoint(&self, mailbox: MailboxId) -> Result<Option<Checkpoint>, CatalogError> {
         self.row(
-            "SELECT uidvalidity, uidnext, messages, highestmodseq, excluded, flags_at, fingerprint FROM checkpoints WHERE mailbox = ?1",
+            "SELECT uidvalidity, uidnext, messages, highestmodseq, excluded, listed_at, by_changes, fingerprint FROM checkpoints WHERE mailbox = ?1",
             [mailbox.0],
             |row| {
                 Ok(Checkpoint {
@@ -59,8 +59,9 @@ impl Catalog {
                     messages: row.get(2)?,
                     highestmodseq: row.get(3)?,
                     excluded: row.get(4)?,
-                    flags_at: row.get(5)?,
-                    fingerprint: row.get(6)?,
+                    listed_at: row.get(5)?,
+                    by_changes: row.get(6)?,
+                    fingerprint: row.get(7)?,
                 })
             },
         )

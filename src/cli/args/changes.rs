@@ -15,7 +15,7 @@ pub(crate) struct ChangeArgs {
     /// Believe that messages are gone, however many
     ///
     /// Without it, half an account that is missing, or a mailbox the server no longer lists, is
-    /// recorded as doubtful, and as gone once a second run finds the same. The archive keeps the
+    /// recorded as doubtful, and as gone once another night finds the same. The archive keeps the
     /// mail in any case.
     #[arg(long)]
     pub(crate) believe_deletions: bool,

@@ -7,18 +7,21 @@
 #     --messages N      of the made-up account (default 30000)
 #     --bytes N         its size (default 1000000000)
 #     --big [BYTES]     also an account with a message of that size (default 150000000)
+#     --nights          what a night costs alone: --only nights,million
 #     --pop3            the POP3 parts alone: --only pop3,pop3-list,pop3-big
 #     --pop3-messages N --pop3-bytes N    of the maildrop (default 5000, 140000000)
 #     --pop3-list N     messages of the maildrop that is only listed (default 100000)
 #     --pop3-big BYTES  of the large message in a maildrop (default 100000000)
-#     --only LIST       some of: drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big
-#                       (comma-separated; all but the two `big` without it)
+#     --only LIST       some of: drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big,
+#                       nights,million (comma-separated; all down to pop3-list but `big` without it)
 #     --mailstow PATH   a binary; without it `cargo build --release`
 #     --keep            leave the temporary folder, and say where it is
 #
 # Everything happens in a temporary folder (TMPDIR) and in target/bench, where results.json and
 # results.md are written. Real mail is the SpamAssassin corpus in ../shared/corpora; where that
-# is absent, `real` is left out and the results say so.
+# is absent, `real` is left out and the results say so. `million` is tests/nights_million.rs, run
+# once: a scripted server in a test that counts round trips. CPU and memory there are those of the
+# program that is measured, wall time is also the server's.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -37,6 +40,7 @@ while (($#)); do
       big=150000000
       if [[ ${2-} =~ ^[0-9]+$ ]]; then big=$2; shift; fi
       ;;
+    --nights) only=nights,million ;;
     --pop3) only=pop3,pop3-list,pop3-big ;;
     --runs | --messages | --bytes | --pop3-* | --only | --mailstow)
       (($# >= 2)) || die "$1 needs a value"
@@ -51,7 +55,7 @@ while (($#)); do
 done
 if [[ -n $big ]]; then only+=,big; elif [[ ,$only, == *,big,* ]]; then big=150000000; fi
 for part in ${only//,/ }; do
-  [[ ,drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big, == *",$part,"* ]] || die "--only knows no $part"
+  [[ ,drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big,nights,million, == *",$part,"* ]] || die "--only knows no $part"
 done
 want() { # is one of these PARTS to be done?
   local part
@@ -60,9 +64,16 @@ want() { # is one of these PARTS to be done?
 }
 
 "$root/scripts/setup.sh" --bench
-if [[ -z $mailstow ]] && want backup verify tls real big pop3 pop3-list pop3-big; then
+if [[ -z $mailstow ]] && want backup verify tls real big pop3 pop3-list pop3-big nights million; then
   (cd "$root" && cargo build --release --quiet) || die "mailstow doesn't build"
   mailstow=${CARGO_TARGET_DIR:-$root/target}/release/mailstow
+fi
+
+if [[ -n $mailstow ]]; then mailstow=$(realpath -- "$mailstow"); fi
+users_home=$HOME # cargo's
+if want million; then
+  (cd "$root" && cargo test --quiet --locked --features testing --test nights_million --no-run) ||
+    die "its tests don't build"
 fi
 
 umask 077
@@ -89,7 +100,7 @@ generate() { # USER OPTIONS...
 }
 say "writing mail"
 made=none real=none large=none maildrop=none listed=none large_maildrop=none corpus=$root/../shared/corpora/spamassassin.tar.zst
-if want drain backup verify mbsync tls; then
+if want drain backup verify mbsync tls nights; then
   made=$(generate made --messages "$messages" --bytes "$bytes")
 fi
 if want real && [[ ! -r $corpus ]]; then
@@ -312,6 +323,17 @@ one_run() {
   fi
 }
 
+nights() { # in turn, over what was had before the first of them
+  backup nights made "$work/nights"
+  measure nights-mbsync '' mbsync -c "$work/nights-mbsyncrc" -q all
+}
+
+million() {
+  local variables=(HOME="$users_home" MAILSTOW_BENCH_OUT="$work/runs.jsonl" MAILSTOW_BENCH_BIN="$mailstow")
+  (cd "$root" && env -u MAILSTOW_PASSWORD "${variables[@]}" cargo test --quiet --locked \
+    --features testing --test nights_million -- --ignored --nocapture >&2) || die "million failed"
+}
+
 # The server reads everything once before the first measurement: indexes made, pages cached.
 if [[ $made != none ]]; then drain - made plain; fi
 if [[ -d $work/corpus ]]; then drain - real plain; fi
@@ -326,12 +348,21 @@ if want pop3-list; then
   drain - pop3-list listing
   "$mailstow" backup -q "pop3://pop3-list@127.0.0.1:$MS_POP3_PORT" --to "$work/held"
 fi
+if want nights; then
+  say "making the archive and the Maildir that nights find"
+  "$mailstow" backup -q "imap://made@127.0.0.1:$MS_IMAP_PORT" --to "$work/nights"
+  mbsync_config made "$work/nights-mbsync" no >"$work/nights-mbsyncrc"
+  mbsync -c "$work/nights-mbsyncrc" -q all
+  sleep 2 # as above
+fi
 : >"$work/runs.jsonl"
 for ((run = 1; run <= runs; run++)); do
   say "run $run of $runs"
   one_run
   pop3_run
+  if want nights; then nights; fi
 done
+if want million; then million; fi
 
 # ---- results -----------------------------------------------------------------------------------
 mkdir -p "$root/target/bench"

@@ -43,6 +43,14 @@ TITLES = {
     "pop3-list-drain": "POP3: raw drain of a long listing",
     "pop3-list": "POP3: mailstow backup, all of a long listing held",
     "pop3-big": "POP3: mailstow backup with one large message",
+    "nights": "night without news: mailstow",
+    "nights-mbsync": "night without news: mbsync",
+    "million-first": "a million messages: mailstow backup, fresh",
+    "million-quiet": "a million messages: nothing new",
+    "million-tenth": "a million messages: 100 new, 500 with other flags",
+    "million-changed": "a million messages: 1,000 new, 5,000 with other flags",
+    "catalog": "a million messages: `skips` with the catalog there",
+    "catalog-rebuilt": "a million messages: `skips` with the catalog to be rebuilt",
 }
 # (name, measure, other name): how many times the first stands against the second.
 RATIOS = [
@@ -51,7 +59,8 @@ RATIOS = [
     ("mbsync", "cpu", "backup"), ("mbsync-again", "wall", "again"),
     ("mbsync", "size", "backup"), ("restic", "size", "real"), ("mbsync-big", "rss", "big"),
     ("mpop", "wall", "pop3"), ("getmail", "wall", "pop3"), ("mpop", "cpu", "pop3"),
-    ("getmail", "cpu", "pop3"),
+    ("getmail", "cpu", "pop3"), ("nights-mbsync", "wall", "nights"),
+    ("million-changed", "cpu", "million-tenth"),
 ]
 # (what, unit, value of the medians m, whether that is good enough). A drain counts without the
 # start of Python: with it a slow start would be our gain.
@@ -70,6 +79,22 @@ TARGETS = [
      lambda m: m["pop3-list"]["rss"] / 2**20, lambda v: v <= 64),
     ("peak memory with a large message, at most 96", "MiB",
      lambda m: m["pop3-big"]["rss"] / 2**20, lambda v: v <= 96),
+    ("mbsync against mailstow without news, at least 10", "times",
+     lambda m: m["nights-mbsync"]["wall"] / m["nights"]["wall"], lambda v: v >= 10),
+    ("round trips after sign-in with a million messages and no news, at most 4", "",
+     lambda m: m["million-quiet"]["trips"], lambda v: v <= 4),
+    ("CPU with a million messages and no news, at most 0.2", "s",
+     lambda m: m["million-quiet"]["cpu"], lambda v: v <= 0.2),
+    ("peak memory with a million messages and no news, at most 64", "MiB",
+     lambda m: m["million-quiet"]["rss"] / 2**20, lambda v: v <= 64),
+    ("peak memory with a little news in a million messages, at most 64", "MiB",
+     lambda m: m["million-changed"]["rss"] / 2**20, lambda v: v <= 64),
+    ("bytes sent for 1,000 new and 5,000 flags in a million, below 5", "MB",
+     lambda m: m["million-changed"]["sent"] / 1e6, lambda v: v < 5),
+    ("catalog of a million placements, below 300", "MB",
+     lambda m: m["catalog"]["size"] / 1e6, lambda v: v < 300),
+    ("opening it, below 0.1", "s", lambda m: m["catalog"]["wall"], lambda v: v < 0.1),
+    ("rebuilding it, below 60", "s", lambda m: m["catalog-rebuilt"]["wall"], lambda v: v < 60),
 ]
 # Peak memory of a child that Python itself starts can't be seen below Python's own; GNU time's
 # own is next to nothing.

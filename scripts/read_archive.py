@@ -86,6 +86,7 @@ class Archive:
         self.root = pathlib.Path(root)
         self.boxes = {}  # number: (account, name)
         self.placements = collections.OrderedDict()  # (mailbox, remote): [content, date, flags, gone]
+        self.forgotten = set()  # contents that were erased on request; their placements are history
         self.where = {}  # content: record with segment, frame, pos, size, len, eol
         journal = sorted((self.root / "journal").glob("*.jsonl.zst")) if (self.root / "journal").is_dir() else []
         if journal:
@@ -112,6 +113,9 @@ class Archive:
                     self.where[record["id"]] = record
                 elif kind == "moved":
                     self.where[record["id"]].update(record)
+                elif kind == "forgotten":
+                    self.where.pop(record["id"], None)
+                    self.forgotten.add(record["id"])
                 elif kind == "repacked":
                     self.repacked(record)
                 elif kind == "place":
@@ -154,6 +158,8 @@ class Archive:
         """Segment by segment, frame by frame, so that each is decompressed once."""
         wanted = collections.defaultdict(lambda: collections.defaultdict(list))
         for (box, _), (content, date, flags, gone) in self.placements.items():
+            if content in self.forgotten:
+                continue
             at = self.where[content]
             wanted[at["segment"]][at["frame"]].append((at, box, content, date, flags, gone))
         index, count, lost = [], collections.Counter(), 0

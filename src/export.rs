@@ -72,6 +72,8 @@ pub struct ExportReport {
     pub messages: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
+    /// Messages left out because they were forgotten on request.
+    pub forgotten: u64,
     /// Messages whose bytes are lost.
     pub lost: Vec<LostMessage>,
     /// Mailboxes that could not keep their names: true name, and name in the export.
@@ -236,8 +238,11 @@ impl Out<'_> {
         account: &Account,
         several: bool,
         mailbox: &Mailbox,
-        rows: Vec<PlacementRow>,
+        mut rows: Vec<PlacementRow>,
     ) -> Result<(), ExportError> {
+        let all = rows.len();
+        rows.retain(|row| row.forgotten.is_none());
+        self.report.forgotten += (all - rows.len()) as u64;
         self.target
             .begin(several.then_some(account.folder.as_str()), mailbox)?;
         // Numbered by date, read in the order they lie: each data frame is decompressed once.
@@ -271,6 +276,7 @@ impl Out<'_> {
         let put = self.target.put(&message, &mut |sink| {
             mail.read(&row.content, sink).map_err(|error| match error {
                 ReadError::Damaged { reason, .. } => BodyError::Lost(reason),
+                error @ ReadError::Forgotten { .. } => BodyError::Lost(error.to_string()),
                 ReadError::Sink(source) => BodyError::Write(source),
             })
         })?;

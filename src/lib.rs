@@ -63,6 +63,8 @@
 //! 5. **Damage is never repaired in passing.** A torn tail is cut, whole unnamed frames are
 //!    adopted; everything else is reported and left as it is. A segment nobody names whose contents
 //!    are all held elsewhere, and whole there, is what writing a segment anew left behind: it goes.
+//!    Whoever asks for a content to be erased (`forget`) has its segments written anew without it; then
+//!    it is in no file of the archive, and is not stored again.
 //! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
 //!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.

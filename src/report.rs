@@ -23,7 +23,8 @@ pub struct MailboxReport {
     /// Why it could not be worked on, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Why messages of a maildrop were excluded, and how many.
+    /// Why messages were excluded, and how many: of a maildrop all, else those that were forgotten on
+    /// request and turned up again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excluded_because: Vec<(String, u32)>,
     /// Where the messages of a maildrop that came in this run were filed, and how many.

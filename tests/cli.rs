@@ -51,6 +51,7 @@ fn no_arguments_show_the_way() {
       log          Tell the life of a message: when it came, its flags, when it left
       verify       Re-read and re-hash everything, or compare with the server (--against)
       export       Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
+      forget       Erase messages for good, when a person has a right to it
       recover      Salvage a damaged archive onto a new one; the damaged one is not touched
       completions  Print a completion script for a shell
       man          Print the manual page

@@ -173,6 +173,7 @@ fn told(reader: &Reader, n: u32) -> Vec<String> {
             Happened::Renamed { from, to, healed } => format!("renamed {from} {to} {healed}"),
             Happened::Removed { remote } => format!("removed {remote}"),
             Happened::Damaged { reason } => format!("damaged {reason}"),
+            Happened::Forgotten { reason } => format!("forgotten {reason}"),
             Happened::StoredAgain => "stored again".to_owned(),
         };
         let mailbox = e.mailbox.map_or("-", |id| names[&id].as_str());

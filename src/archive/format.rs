@@ -41,6 +41,13 @@
 //! segment that no record names, or bytes behind the end of a sealed one, may pass over them: what
 //! they hold is held elsewhere, or was never committed.
 //!
+//! # Forgotten
+//!
+//! `forgotten` (critical) says that a content was erased on a person's request: its segment was
+//! written anew without it, in the same commit, and no file of the archive has its bytes or its
+//! line of a contents frame any more. What the journal said of it before stays: its content id, its
+//! length and header digest in its `store` record, and where and when it was seen.
+//!
 //! # Segment
 //!
 //! A segment is a sequence of pairs: a *contents frame*, then the *data frame* it describes.
@@ -157,6 +164,8 @@ pub enum Record {
     Repacked(Repacked),
     /// A content whose bytes were found lost; it counts as not held.
     Damaged(Damaged),
+    /// A content that was erased on a person's request.
+    Forgotten(Forgotten),
     /// A POP3 maildrop, new or changed.
     Maildrop(Maildrop),
     /// Messages of a maildrop that were judged by their header and not fetched.
@@ -171,7 +180,7 @@ pub enum Record {
 
 impl Record {
     /// All kinds this program knows.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 20] = [
         "account",
         "mailbox",
         "job",
@@ -186,6 +195,7 @@ impl Record {
         "moved",
         "repacked",
         "damaged",
+        "forgotten",
         "maildrop",
         "judged",
         "renamed",
@@ -211,6 +221,7 @@ impl Record {
             Self::Moved(_) => ("moved", true),
             Self::Repacked(_) => ("repacked", true),
             Self::Damaged(_) => ("damaged", true),
+            Self::Forgotten(_) => ("forgotten", true),
             Self::Maildrop(_) => ("maildrop", true),
             Self::Judged(_) => ("judged", true),
             Self::Renamed(_) => ("renamed", true),
@@ -338,6 +349,16 @@ pub struct Damaged {
     pub reason: String,
 }
 
+/// `forgotten`: a content that was erased on a person's request. Its placements stay as history; it
+/// is not stored again, wherever it turns up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The content.
+    pub id: ContentId,
+    /// Why, in the words of whoever asked for it.
+    pub reason: String,
+}
+
 /// A record of a replay ledger. Format 1 fixes its place and form; replay will write it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "k", rename_all = "lowercase")]
@@ -437,6 +458,10 @@ mod tests {
             Record::Damaged(Damaged {
                 id: ContentId::of(b""),
                 segment: String::new(),
+                reason: String::new(),
+            }),
+            Record::Forgotten(Forgotten {
+                id: ContentId::of(b""),
                 reason: String::new(),
             }),
             Record::Repacked(Repacked {

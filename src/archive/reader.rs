@@ -23,6 +23,12 @@ pub enum ReadError {
         /// What was found.
         reason: String,
     },
+    /// It was erased on a person's request.
+    #[error("message {} was forgotten on request", id.short())]
+    Forgotten {
+        /// The content.
+        id: ContentId,
+    },
     /// Whoever takes the bytes failed.
     #[error("cannot write the message")]
     Sink(#[source] io::Error),

@@ -185,6 +185,9 @@ fn commit(writer: &mut Writer, sink: &dyn Sink, total: &mut Committed) -> Result
     for (mailbox, known) in done.known {
         *total.known.entry(mailbox).or_default() += known;
     }
+    for (mailbox, forgotten) in done.forgotten {
+        *total.forgotten.entry(mailbox).or_default() += forgotten;
+    }
     for (mailbox, (stored, linked)) in done.mailboxes {
         let sum = total.mailboxes.entry(mailbox).or_default();
         sum.0 += stored;

@@ -17,7 +17,7 @@ use crate::event::{Event, Sink};
 use crate::model::{Account, AccountId, Job, JobState, RunReport};
 use crate::report::{BackupReport, Ending, Reached};
 use crate::source::Source;
-use crate::store::{Reader, RepackPolicy, StoreError, Writer};
+use crate::store::{Committed, Reader, RepackPolicy, StoreError, Writer};
 
 /// Plans a backup against an archive that need not exist, and changes nothing anywhere.
 ///
@@ -173,6 +173,7 @@ async fn work(
     // what it could not.
     report.damaged = writer.catalog().damaged()?.len() as u64;
     side.tally(&mut report, &committed);
+    exclude_forgotten(&mut report, &committed, writer.catalog())?;
     let local = settle_ending(&mut report, ended);
     if report.ending == Ending::Interrupted
         && let Some(limit) = quota.reached(stop)
@@ -295,6 +296,30 @@ fn finish_run(
         total: report.total,
     }));
     writer.commit()?;
+    Ok(())
+}
+
+/// What was forgotten on request and turned up again was fetched, and left out.
+fn exclude_forgotten(
+    report: &mut BackupReport,
+    committed: &Committed,
+    catalog: &Catalog,
+) -> Result<(), StoreError> {
+    let mailboxes = catalog.mailboxes(None)?;
+    for (id, count) in &committed.forgotten {
+        let name = mailboxes.iter().find(|m| m.id == *id).map(|m| &m.name);
+        // A maildrop is one row, under a name of its own.
+        let row = match report.mailboxes.iter().position(|m| Some(&m.name) == name) {
+            Some(n) => report.mailboxes.get_mut(n),
+            None => report.mailboxes.first_mut(),
+        };
+        if let Some(row) = row {
+            row.tally.excluded += count;
+            row.excluded_because
+                .push(("forgotten on request".to_owned(), *count));
+        }
+    }
+    report.add_up();
     Ok(())
 }
 

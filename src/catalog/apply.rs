@@ -86,6 +86,7 @@ impl Applier<'_> {
             Record::Moved(moved) => self.moved(moved),
             Record::Repacked(repacked) => self.repacked(repacked),
             Record::Damaged(damaged) => self.damaged(damaged),
+            Record::Forgotten(forgotten) => self.forgotten(forgotten),
             Record::Maildrop(maildrop) => self.maildrop(maildrop),
             Record::Judged(judged) => self.judged(judged),
             Record::Renamed(renamed) => self.renamed(renamed),
@@ -212,14 +213,17 @@ impl Applier<'_> {
         self.tx
             .prepare_cached(
                 "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5, damaged = NULL
-                 WHERE id = ?1 RETURNING no",
+                 WHERE id = ?1 AND forgotten IS NULL",
             )?
-            .query_row((id, segment, frame, pos, size), |row| row.get(0))
+            .execute((id, segment, frame, pos, size))?;
+        self.tx
+            .prepare_cached("SELECT no FROM contents WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
     }
 
     fn damaged(&self, damaged: &Damaged) -> rusqlite::Result<()> {
         self.tx
-            .prepare_cached("UPDATE contents SET damaged = ?2 WHERE id = ?1")?
+            .prepare_cached("UPDATE contents SET damaged = ?2 WHERE id = ?1 AND forgotten IS NULL")?
             .execute((damaged.id.as_bytes(), &damaged.reason))?;
         self.tx
             .prepare_cached(

@@ -1,9 +1,9 @@
-//! Contents that lie elsewhere now.
+//! Contents that lie elsewhere now, or nowhere.
 
 use rusqlite::OptionalExtension;
 
 use super::apply::Applier;
-use crate::archive::format::{Moved, Repacked};
+use crate::archive::format::{Forgotten, Moved, Repacked};
 use crate::model::Location;
 
 impl Applier<'_> {
@@ -17,7 +17,7 @@ impl Applier<'_> {
         let segment = self.segment(segment, *frame)?;
         self.tx
             .prepare_cached(
-                "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5 WHERE id = ?1",
+                "UPDATE contents SET segment = ?2, frame = ?3, pos = ?4, size = ?5 WHERE id = ?1 AND forgotten IS NULL",
             )?
             .execute((moved.id.as_bytes(), segment, frame, pos, size))?;
         Ok(())
@@ -58,6 +58,21 @@ impl Applier<'_> {
                 )?
                 .execute([old])?;
         }
+        Ok(())
+    }
+
+    /// Nothing is kept of it but its id and its places. What was said first stands.
+    pub(super) fn forgotten(&self, forgotten: &Forgotten) -> rusqlite::Result<()> {
+        let nowhere = self.segment("", 0)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO contents (id, len, raw, segment, frame, pos, size, forgotten, forgotten_at)
+                 VALUES (?1, 0, 0, ?2, 0, 0, 0, ?3, ?4)
+                 ON CONFLICT (id) DO UPDATE SET len = 0, raw = 0, head = NULL, segment = ?2, frame = 0, pos = 0,
+                     size = 0, damaged = NULL, forgotten = coalesce(forgotten, ?3),
+                     forgotten_at = coalesce(forgotten_at, ?4)",
+            )?
+            .execute((forgotten.id.as_bytes(), nowhere, &forgotten.reason, self.commit))?;
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ const TABLES: [(&str, &str); 19] = [
     ("segments", "SELECT path, last_frame, sealed, len FROM segments ORDER BY path"),
     (
         "messages",
-        "SELECT c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged
+        "SELECT c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, c.forgotten, c.forgotten_at
          FROM contents c LEFT JOIN segments s ON s.id = c.segment ORDER BY c.id",
     ),
     (

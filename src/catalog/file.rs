@@ -223,6 +223,23 @@ impl Catalog {
         })
     }
 
+    /// Leaves nothing of what was deleted in the file: SQLite keeps deleted rows in free pages and in
+    /// the slack of pages until something else is written there.
+    ///
+    /// # Errors
+    /// SQLite's; what was deleted may then still be found in the file or its write-ahead log.
+    pub fn scrub(&self) -> Result<(), CatalogError> {
+        let scrubbed = || -> rusqlite::Result<()> {
+            self.db.execute_batch("VACUUM")?;
+            // Into the database, and the log to nothing; without a log that does nothing.
+            self.db
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        scrubbed().map_err(|e| self.error(e))?;
+        durable::step("catalog scrubbed");
+        Ok(())
+    }
+
     /// Ends writing: back to a rollback journal, so that the file opens on read-only media.
     ///
     /// # Errors

@@ -57,7 +57,9 @@ CREATE TABLE segments (
     len        INTEGER
 ) STRICT;
 
--- A damaged content keeps its row, so that history stays readable, but counts as not held.
+-- A damaged content keeps its row, so that history stays readable, but counts as not held. So does
+-- one that was forgotten on request: why, and with which commit. It lies in the segment '' then, and
+-- nothing else is kept of it.
 CREATE TABLE contents (
     no      INTEGER PRIMARY KEY,
     id      BLOB    NOT NULL UNIQUE,
@@ -68,12 +70,16 @@ CREATE TABLE contents (
     frame   INTEGER NOT NULL,
     pos     INTEGER NOT NULL,
     size    INTEGER NOT NULL,
-    damaged TEXT
+    damaged TEXT,
+    forgotten    TEXT,
+    forgotten_at INTEGER
 ) STRICT;
 
 CREATE INDEX contents_by_place ON contents (segment, frame);
 
 CREATE INDEX contents_damaged ON contents (no) WHERE damaged IS NOT NULL;
+
+CREATE INDEX contents_forgotten ON contents (no) WHERE forgotten IS NOT NULL;
 
 -- When a content was found damaged, and when it was stored again (reason is '' then).
 CREATE TABLE damages (

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::unattended::UnattendedArgs;
 pub(crate) use against::{Amount, VerifyArgs};
 pub(crate) use changes::ChangeArgs;
-pub(crate) use history::{AsOfArgs, FindArgs, LogArgs, WhereArgs};
+pub(crate) use history::{AsOfArgs, FindArgs, ForgetArgs, LogArgs, WhereArgs};
 pub(crate) use limits::LimitArgs;
 pub(crate) use selection::{MailboxArgs, SelectionArgs};
 
@@ -102,6 +102,13 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
     Export(ExportArgs),
+    /// Erase messages for good, when a person has a right to it
+    ///
+    /// The archive forgets nothing by itself. This writes the segments anew without the messages, and
+    /// records when and why. They are not stored again, wherever they turn up. What stays is their
+    /// content id, size, a digest of four header lines, and where and when they were seen.
+    /// Copies of the archive made before have them still.
+    Forget(ForgetArgs),
     /// Salvage a damaged archive onto a new one; the damaged one is not touched
     Recover(RecoverArgs),
     /// Print a completion script for a shell

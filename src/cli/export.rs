@@ -103,6 +103,10 @@ fn words(report: &ExportReport, to: &str) -> String {
             .iter()
             .map(|(name, file)| format!("{} is called {}", escaped(name), escaped(file))),
     );
+    if report.forgotten > 0 {
+        let forgotten = count(report.forgotten, "message");
+        lines.push(format!("{forgotten} left out: forgotten on request"));
+    }
     lines.extend(report.lost.iter().map(|l| {
         format!(
             "! {} in {}: {}",
@@ -116,5 +120,5 @@ fn words(report: &ExportReport, to: &str) -> String {
 
 fn value(report: &ExportReport) -> serde_json::Value {
     let lost: Vec<_> = report.lost.iter().map(|l| json!({"mailbox": l.mailbox, "remote": l.remote.to_string(), "content": l.content, "reason": l.reason})).collect();
-    json!({"mailboxes": report.mailboxes, "messages": report.messages, "bytes": report.bytes, "renamed": report.renamed, "lost": lost})
+    json!({"mailboxes": report.mailboxes, "messages": report.messages, "bytes": report.bytes, "renamed": report.renamed, "forgotten": report.forgotten, "lost": lost})
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use mailstow::archive::ReadError;
 use mailstow::catalog::{Happened, LifeEvent};
 use mailstow::find::find_message_id;
 use mailstow::header;
@@ -122,6 +123,9 @@ fn head(reader: &Reader, content: &StoredContent) -> Vec<String> {
             let id = summary.message_id.as_deref().unwrap_or("none");
             lines.push(format!("message-id  {}", escaped(id)));
         }
+        Err(ReadError::Forgotten { .. }) => {
+            lines.push("forgotten   its bytes are erased".to_owned());
+        }
         Err(error) => lines.push(format!("unreadable  {}", escaped(&error.to_string()))),
     }
     lines
@@ -184,6 +188,7 @@ fn words(what: &Happened, mailbox: &str) -> String {
         }
         Happened::Damaged { reason } => format!("found damaged: {reason}"),
         Happened::StoredAgain => "stored again, so it is whole".to_owned(),
+        Happened::Forgotten { reason } => format!("forgotten on request: {reason}"),
     }
 }
 
@@ -251,5 +256,6 @@ fn happened(what: &Happened) -> Value {
         Happened::Removed { remote } => json!({"what": "removed", "remote": remote.to_string()}),
         Happened::Damaged { reason } => json!({"what": "damaged", "reason": reason}),
         Happened::StoredAgain => json!({"what": "stored-again"}),
+        Happened::Forgotten { reason } => json!({"what": "forgotten", "reason": reason}),
     }
 }

@@ -12,6 +12,7 @@ mod completions;
 mod export;
 mod failure;
 mod find;
+mod forget;
 mod jobs;
 mod log;
 mod ls;
@@ -58,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Log(args) => log::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Export(args) => export::run(&args, &output),
+        Command::Forget(args) => forget::run(&args, &output),
         Command::Recover(args) => recover::run(&args, &output),
         Command::Completions { shell } => completions::shell(shell),
         Command::Man => completions::man(),

@@ -16,6 +16,13 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
     let reader = Reader::open(&args.archive.archive, args.archive.catalog.as_deref())?;
     let content = find(&reader, &args.id)?;
     let as_of = as_of::resolve(&reader, None, &args.as_of, output)?;
+    let forgotten = reader
+        .catalog()
+        .why_forgotten(content.id)
+        .map_err(StoreError::from)?;
+    if let Some(reason) = forgotten {
+        return show_forgotten(&reader, &content, &reason, args.raw, output);
+    }
     let damaged = |e: mailstow::archive::ReadError| {
         CommandError::internal(e.to_string())
             .with_exit(exit::DAMAGED)
@@ -89,6 +96,41 @@ pub(crate) fn run(args: &ShowArgs, output: &Output) -> Result<u8, CommandError> 
         lines.push("seen in     no mailbox by then".to_owned());
     }
     let value = json!({"content": content.id.to_string(), "size": content.len, "segment": content.at.segment, "from": summary.from, "subject": summary.subject, "message_id": summary.message_id, "placements": places});
+    output.result("message", &value, &lines.join("\n"), 0);
+    Ok(0)
+}
+
+/// What is left of a message that was forgotten: that it was there.
+fn show_forgotten(
+    reader: &Reader,
+    content: &StoredContent,
+    reason: &str,
+    raw: bool,
+    output: &Output,
+) -> Result<u8, CommandError> {
+    if raw {
+        return Err(CommandError::usage(format!(
+            "message {} was forgotten on request: {}",
+            content.id.short(),
+            escaped(reason)
+        )));
+    }
+    let mut lines = vec![
+        format!("content     {}", content.id),
+        format!("forgotten   {}", escaped(reason)),
+    ];
+    let mut places = Vec::new();
+    for (name, row) in places_of(reader, content, None)? {
+        let remote = row.remote.to_string();
+        lines.push(format!(
+            "seen in     {} as {}",
+            escaped(&name),
+            escaped(&remote)
+        ));
+        places.push(json!({"mailbox": name, "remote": remote, "gone": row.gone}));
+    }
+    let value =
+        json!({"content": content.id.to_string(), "forgotten": reason, "placements": places});
     output.result("message", &value, &lines.join("\n"), 0);
     Ok(0)
 }

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
     let (messages, size) = catalog.content_totals().map_err(store)?;
     let runs = catalog.runs().map_err(StoreError::from)?;
     let damaged = catalog.damaged().map_err(StoreError::from)?.len() as u64;
+    let forgotten = catalog.forgotten().map_err(StoreError::from)?.len() as u64;
     let skips = catalog.skips(false).map_err(StoreError::from)?;
     let skips: u64 = skips.iter().map(|s| u64::from(s.count)).sum();
     let open: Vec<u32> = catalog
@@ -119,6 +120,10 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
             quoted(archive)
         ));
     }
+    if forgotten > 0 {
+        let forgotten = count(forgotten, "message");
+        lines.push(format!("{forgotten} forgotten on request"));
+    }
     if damaged > 0 {
         lines.push(format!(
             "{} damaged; see: mailstow verify {}",
@@ -134,7 +139,7 @@ pub(crate) fn run(args: &StatusArgs, output: &Output) -> Result<u8, CommandError
         exit::TOO_OLD
     };
     lines.append(&mut late);
-    let mut value = json!({"messages": messages, "bytes": size, "accounts": accounts, "open_jobs": open, "skipped": skips, "damaged": damaged});
+    let mut value = json!({"messages": messages, "bytes": size, "accounts": accounts, "open_jobs": open, "skipped": skips, "damaged": damaged, "forgotten": forgotten});
     if let (Some(most), Some(object)) = (args.max_age, value.as_object_mut()) {
         object.insert("max_age".to_owned(), most.into());
     }

@@ -114,6 +114,10 @@ fn words(report: &VerifyReport, archive: &str) -> String {
             quoted(&unnamed.path)
         ));
     }
+    if report.forgotten > 0 {
+        let forgotten = count(report.forgotten, "message");
+        lines.push(format!("{forgotten} forgotten on request"));
+    }
     lines.extend(report.findings.iter().map(finding));
     for (id, reason) in report.known_damaged.iter().take(20) {
         lines.push(format!(
@@ -162,6 +166,6 @@ fn value(report: &VerifyReport) -> serde_json::Value {
         "commits": report.commits, "segments": report.segments, "frames": report.frames, "frames_read": report.frames_read,
         "messages": report.messages, "bytes": report.bytes, "contents": report.contents, "placements": report.placements,
         "unfinished_commit": report.unfinished_commit.is_some(), "unnamed_bytes": report.unnamed.iter().map(|u| u.bytes).sum::<u64>(),
-        "known_damaged": report.known_damaged, "findings": findings, "sound": report.is_sound(),
+        "known_damaged": report.known_damaged, "forgotten": report.forgotten, "findings": findings, "sound": report.is_sound(),
     })
 }

@@ -13,6 +13,7 @@
 
 mod adopt;
 mod folders;
+mod forget;
 mod open;
 mod pop;
 mod read;
@@ -29,6 +30,7 @@ use crate::durable::LockError;
 
 pub use adopt::Findings;
 pub(crate) use folders::files_below;
+pub use forget::ForgetReport;
 pub use open::OpenOptions;
 pub use pop::PopArrival;
 pub use read::{HeldMail, Reader};

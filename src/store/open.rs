@@ -141,6 +141,11 @@ impl OpenOptions {
         };
         let mut behind = Behind::default();
         let end = roll_forward(&dir, &mut catalog, &mut behind)?;
+        // Whoever erased something may have died before the catalog was rid of it, and one that is
+        // built anew learns all of it again first.
+        if !catalog.forgotten()?.is_empty() {
+            catalog.scrub()?;
+        }
         if rebuilt {
             catalog = catalog.install(catalog_path)?;
         }

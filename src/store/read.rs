@@ -134,6 +134,10 @@ impl HeldMail {
     pub fn read(&mut self, content: &StoredContent, sink: &mut dyn Write) -> Result<(), ReadError> {
         let mut content = content.clone();
         loop {
+            // It lies nowhere.
+            if content.at.segment.is_empty() {
+                return Err(ReadError::Forgotten { id: content.id });
+            }
             let mut sink = Counted { sink, bytes: 0 };
             let error = match self.mail.read(&content, &mut sink) {
                 // What was handed on cannot be taken back.

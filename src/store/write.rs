@@ -43,6 +43,8 @@ pub struct Arrived {
 pub struct Committed {
     /// Per mailbox: contents new to the archive, and contents that were held already.
     pub mailboxes: BTreeMap<MailboxId, (u32, u32)>,
+    /// Messages that were forgotten on request: placed, and not stored again.
+    pub forgotten: BTreeMap<MailboxId, u32>,
     /// Messages that came over POP3 to learn that they are held, and where they are.
     pub known: BTreeMap<MailboxId, u32>,
     /// Messages.
@@ -170,7 +172,9 @@ impl Writer {
             body,
             pop,
         } = arrived;
-        let held = self.holds(content.id)?;
+        // Erased for good: where it was seen is recorded, so that it is not fetched every night.
+        let forgotten = self.catalog.why_forgotten(content.id)?.is_some();
+        let held = forgotten || self.holds(content.id)?;
         let mut filed = mailbox;
         let mut renamed = None;
         if let Some(pop) = &pop {
@@ -193,13 +197,17 @@ impl Writer {
         }
         self.wake(filed);
         let counts = self.open.mailboxes.entry(mailbox).or_default();
-        if held {
+        if forgotten {
+            *self.open.forgotten.entry(mailbox).or_default() += 1;
+        } else if held {
             counts.1 += 1;
         } else {
             counts.0 += 1;
         }
-        self.open.messages += 1;
-        self.open.bytes += content.len;
+        if !forgotten {
+            self.open.messages += 1;
+            self.open.bytes += content.len;
+        }
         self.record(match renamed {
             Some(from) => Record::Renamed(Renamed {
                 mailbox: from.mailbox,
@@ -360,20 +368,24 @@ pub(super) fn lowered(name: &str) -> Option<u64> {
     }
 }
 
-/// A mailbox's newest segment.
+/// The segment in which a mailbox goes on: the newest that is not sealed, else the newest.
 pub(super) fn last_segment(
     segments: &[(String, u64, bool)],
     account: &Account,
     mailbox: &Mailbox,
 ) -> Option<LastSegment> {
     let folder = format!("{}/{}", account.folder, mailbox.folder);
-    segments
+    let own: Vec<(u32, u64, bool)> = segments
         .iter()
-        .filter_map(|(path, last_pair, sealed)| {
-            Some(LastSegment {
-                number: number_in(&folder, path)?,
-                last_pair: (!sealed).then_some(*last_pair),
-            })
-        })
-        .max_by_key(|segment| segment.number)
+        .filter_map(|(path, last, sealed)| Some((number_in(&folder, path)?, *last, *sealed)))
+        .collect();
+    let highest = own.iter().map(|(number, ..)| *number).max()?;
+    let (number, last, sealed) = own
+        .into_iter()
+        .max_by_key(|(number, _, sealed)| (!*sealed, *number))?;
+    Some(LastSegment {
+        number,
+        last_pair: (!sealed).then_some(last),
+        highest,
+    })
 }

@@ -102,6 +102,8 @@ pub struct VerifyReport {
     pub unnamed: Vec<Unnamed>,
     /// Messages recorded as lost already, with the reason.
     pub known_damaged: Vec<(ContentId, String)>,
+    /// Messages that were forgotten on request. None of them is in any segment, or it is a finding.
+    pub forgotten: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -206,6 +208,7 @@ fn once(
     let catalog = truth.catalog.as_ref().unwrap_or_else(|| reader.catalog());
     report.known_damaged = catalog.damaged()?;
     report.contents = catalog.content_totals()?.0;
+    report.forgotten = catalog.forgotten()?.len() as u64;
     let mut frames = structure::check(reader.dir(), catalog, &truth.sealed, &mut report)?;
     mail::sample(&mut frames, options);
     mail::check(

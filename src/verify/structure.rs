@@ -34,6 +34,7 @@ pub(super) fn check(
         .into_iter()
         .map(|(path, ..)| path)
         .collect();
+    let forgotten: BTreeSet<ContentId> = catalog.forgotten()?.into_iter().map(|f| f.0).collect();
     let mut frames = Vec::new();
     report.segments = u64::try_from(files.len()).unwrap_or(u64::MAX);
     for segment in files.union(&known) {
@@ -45,6 +46,7 @@ pub(super) fn check(
             segment,
             report: &mut *report,
             frames: &mut frames,
+            forgotten: &forgotten,
         };
         if files.contains(segment) {
             walk.segment(expected, &lost, sealed.get(segment).copied())?;
@@ -72,6 +74,7 @@ struct Walk<'a> {
     segment: &'a str,
     report: &'a mut VerifyReport,
     frames: &'a mut Vec<FrameToRead>,
+    forgotten: &'a BTreeSet<ContentId>,
 }
 
 impl Walk<'_> {
@@ -128,6 +131,13 @@ impl Walk<'_> {
                 Ok(None) => break,
                 Ok(Some(pair)) => {
                     self.report.frames += 1;
+                    if pair.lines.iter().any(|l| self.forgotten.contains(&l.id)) {
+                        self.find(
+                            Some(at),
+                            Vec::new(),
+                            "a message that was forgotten is still here; forget it again",
+                        );
+                    }
                     if let Some(contents) = expected.remove(&at) {
                         self.compare(&pair, &contents);
                         self.frames.push(FrameToRead {

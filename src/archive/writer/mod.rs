@@ -67,6 +67,8 @@ pub struct LastSegment {
     pub number: u32,
     /// Where its last pair begins; `None` once it is sealed.
     pub last_pair: Option<u64>,
+    /// The highest number any segment of the mailbox has: one written anew may have a higher one.
+    pub highest: u32,
 }
 
 /// A POP3 maildrop files its mail in two mailboxes by turns; a frame for each keeps them from

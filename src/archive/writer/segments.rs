@@ -24,6 +24,8 @@ struct Place {
     folder: String,
     /// Number of the segment in use, 0 before the first.
     number: u32,
+    /// The highest number there is.
+    highest: u32,
     /// Whether that segment takes more.
     open: bool,
     /// Where its last pair begins, until somebody looked whether it ends with the file.
@@ -101,6 +103,7 @@ impl Segments {
             head,
             folder: format!("{}/{}", account.folder, mailbox.folder),
             number: last.map_or(0, |l| l.number),
+            highest: last.map_or(0, |l| l.highest),
             open: unchecked.is_some(),
             unchecked,
         };
@@ -260,7 +263,7 @@ impl Segments {
             source,
         })?;
         self.unsynced_dirs.insert(folder);
-        let mut number = place.number + 1;
+        let mut number = place.number.max(place.highest) + 1;
         loop {
             let relative = segment_path(&place.folder, number);
             let path = self.mail.join(&relative);

@@ -195,6 +195,8 @@ impl Pop3Side<'_> {
                 Some("it was matched by its header and never fetched under its UIDL")
             } else if row.damaged.is_some() {
                 Some("it is damaged in the archive")
+            } else if row.forgotten.is_some() {
+                Some("it was forgotten in the archive")
             } else if row.size == 0 && row.content.len > 0 {
                 Some("the server does not tell its size")
             } else if row.content.len < u64::from(row.size) {

@@ -7,13 +7,13 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::model::{ContentId, StoredContent};
 
 impl Catalog {
-    /// Whether a content is held: stored, and not found damaged since.
+    /// Whether a content is held: stored, and neither found damaged nor forgotten since.
     ///
     /// # Errors
     /// SQLite's.
     pub fn holds(&self, id: ContentId) -> Result<bool, CatalogError> {
         let found = self.row(
-            "SELECT 1 FROM contents WHERE id = ?1 AND damaged IS NULL",
+            "SELECT 1 FROM contents WHERE id = ?1 AND damaged IS NULL AND forgotten IS NULL",
             [id.as_bytes()],
             |_| Ok(()),
         )?;
@@ -62,6 +62,30 @@ impl Catalog {
         )
     }
 
+    /// Why a content was forgotten, if it was.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn why_forgotten(&self, id: ContentId) -> Result<Option<String>, CatalogError> {
+        self.row(
+            "SELECT forgotten FROM contents WHERE id = ?1 AND forgotten IS NOT NULL",
+            [id.as_bytes()],
+            |row| row.get(0),
+        )
+    }
+
+    /// Contents that were forgotten, and why.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn forgotten(&self) -> Result<Vec<(ContentId, String)>, CatalogError> {
+        self.rows(
+            "SELECT id, forgotten FROM contents WHERE forgotten IS NOT NULL ORDER BY no",
+            [],
+            |row| Ok((ContentId::from_bytes(row.get(0)?), row.get(1)?)),
+        )
+    }
+
     /// Where the pairs of a segment begin that hold contents found damaged.
     ///
     /// # Errors
@@ -80,7 +104,7 @@ impl Catalog {
     /// # Errors
     /// SQLite's.
     pub fn content_totals(&self) -> Result<(u64, u64), CatalogError> {
-        let sql = "SELECT count(*), coalesce(sum(len), 0) FROM contents WHERE damaged IS NULL";
+        let sql = "SELECT count(*), coalesce(sum(len), 0) FROM contents WHERE damaged IS NULL AND forgotten IS NULL";
         Ok(self
             .row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?
             .unwrap_or_default())
@@ -110,7 +134,7 @@ impl Catalog {
     /// SQLite's.
     pub fn segments(&self) -> Result<Vec<(String, u64, bool)>, CatalogError> {
         self.rows(
-            "SELECT path, last_frame, sealed FROM segments ORDER BY path",
+            "SELECT path, last_frame, sealed FROM segments WHERE path <> '' ORDER BY path",
             [],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )

@@ -104,7 +104,8 @@ impl Catalog {
     ) -> Result<Vec<HealedRow>, CatalogError> {
         let from = "FROM placements p JOIN mailboxes m ON m.id = p.mailbox
                     WHERE p.healed = 1 AND p.gone = 0 AND p.uidl = '' AND m.account = ?1
-                    AND p.uidvalidity = m.uidvalidity";
+                    AND p.uidvalidity = m.uidvalidity
+                    AND (SELECT forgotten FROM contents WHERE no = p.content) IS NULL";
         let all: u64 = self
             .row(&format!("SELECT count(*) {from}"), [account.0], |row| {
                 row.get(0)

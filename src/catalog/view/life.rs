@@ -84,6 +84,11 @@ pub enum Happened {
     },
     /// Its bytes were stored again.
     StoredAgain,
+    /// It was erased on a person's request.
+    Forgotten {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One life of one placement.
@@ -110,6 +115,14 @@ impl Catalog {
     /// SQLite's.
     pub fn life(&self, id: ContentId) -> Result<Vec<LifeEvent>, CatalogError> {
         let mut events = self.damage_of(id)?;
+        events.extend(self.row(
+            "SELECT forgotten_at, forgotten FROM contents WHERE id = ?1 AND forgotten IS NOT NULL",
+            [id.as_bytes()],
+            |row| {
+                let reason = row.get(1)?;
+                Ok((row.get(0)?, None, Happened::Forgotten { reason }))
+            },
+        )?);
         let lives = self.lives_of(id)?;
         for life in &lives {
             self.one_life(life, &mut events)?;

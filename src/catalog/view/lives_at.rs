@@ -81,7 +81,7 @@ fn lives(only: &str) -> String {
 fn columns() -> String {
     format!(
         "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, NOT {THERE},
-         c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size {ROWS} {FLAGS}"
+         c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size, c.forgotten {ROWS} {FLAGS}"
     )
 }
 
@@ -127,7 +127,7 @@ impl Catalog {
     }
 
     /// The contents of what [`shown_at`](Self::shown_at) hands out, in no order, each once per
-    /// placement.
+    /// placement, without those that were forgotten.
     ///
     /// # Errors
     /// SQLite's.
@@ -139,7 +139,8 @@ impl Catalog {
         within: &Within,
     ) -> Result<Vec<Candidate>, CatalogError> {
         let sql = format!(
-            "{} SELECT c.segment, c.frame, c.pos, c.no {ROWS} WHERE (?3 OR {THERE}) AND {SHOWN} AND {WITHIN}",
+            "{} SELECT c.segment, c.frame, c.pos, c.no {ROWS}
+             WHERE (?3 OR {THERE}) AND {SHOWN} AND {WITHIN} AND c.forgotten IS NULL",
             lives("x.mailbox = ?2"),
         );
         let values = (
@@ -161,12 +162,13 @@ impl Catalog {
         })
     }
 
-    /// All contents, placed or not, damaged or not.
+    /// All contents that were not forgotten, placed or not, damaged or not.
     ///
     /// # Errors
     /// SQLite's.
     pub fn all_candidates(&self) -> Result<Vec<Candidate>, CatalogError> {
-        self.rows("SELECT segment, frame, pos, no FROM contents", [], |row| {
+        let sql = "SELECT segment, frame, pos, no FROM contents WHERE forgotten IS NULL";
+        self.rows(sql, [], |row| {
             Ok(Candidate {
                 segment: row.get(0)?,
                 frame: row.get(1)?,

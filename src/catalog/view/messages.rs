@@ -9,7 +9,7 @@ use crate::model::{ContentId, Evidence, Flags, InternalDate, MailboxId};
 pub(super) const PLACEMENT_COLUMNS: &str = concat!(
     "p.mailbox, p.uidvalidity, p.uid, p.uidl, f.flags, p.date, p.zone, p.healed, NOT ",
     present!(),
-    ", c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size
+    ", c.id, c.len, c.raw, c.head, s.path, c.frame, c.pos, c.size, c.damaged, p.size, c.forgotten
      FROM placements p JOIN contents c ON c.no = p.content JOIN segments s ON s.id = c.segment
      JOIN flag_sets f ON f.id = p.flags"
 );
@@ -98,5 +98,6 @@ pub(super) fn placement(row: &Row<'_>) -> rusqlite::Result<PlacementRow> {
         content: stored(row, 9)?,
         damaged: row.get(17)?,
         size: row.get(18)?,
+        forgotten: row.get(19)?,
     })
 }

@@ -56,6 +56,8 @@ pub struct PlacementRow {
     pub content: StoredContent,
     /// Why the content is lost, if it is.
     pub damaged: Option<String>,
+    /// Why the content was forgotten, if it was.
+    pub forgotten: Option<String>,
 }
 
 /// What is known of a UIDL beside placements.

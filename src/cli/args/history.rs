@@ -1,4 +1,4 @@
-//! Arguments of questions to the history, and of `find`.
+//! Arguments of questions to the history, of `find`, and of `forget`.
 
 use clap::Args;
 
@@ -76,4 +76,19 @@ pub(crate) struct LogArgs {
     /// One of nothing but hexadecimal digits has to stand in its brackets.
     #[arg(value_name = "MESSAGE-ID|CONTENT-ID")]
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// Content ids as `ls` and `find` show them: whole, or their first 12 digits or more
+    #[arg(required = true, value_name = "CONTENT-ID")]
+    pub(crate) ids: Vec<String>,
+    /// Why, such as "asked for by letter of 3 May"; recorded, and shown by `log`
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

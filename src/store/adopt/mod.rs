@@ -11,6 +11,7 @@
 //! * Mail the journal names that is not there, or not what it was, is *damage*: the segment is
 //!   sealed as it is, the lost contents are recorded and count as not held.
 
+mod pairs;
 mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +19,12 @@ use std::io;
 use std::path::Path;
 
 use super::StoreError;
-use crate::archive::format::{ContentsLine, Damaged, Record, Seal};
+use crate::archive::format::{Damaged, Record, Seal};
 use crate::archive::{ArchiveDir, Checked, Pair, PairError, SegmentReader, pair_behind};
 use crate::catalog::Catalog;
 use crate::durable::{self, AppendFile};
-use crate::header;
-use crate::model::{ContentId, Location, StoredContent};
+use crate::model::{ContentId, StoredContent};
+use pairs::whole_contents;
 
 /// What opening after an unclean stop found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -306,13 +307,18 @@ fn known_segment(
         // What the catalog holds already needs no second record.
         let mut unknown = Vec::new();
         for content in tail.adopt.drain(..) {
-            if !catalog.holds(content.id)? {
+            if is_new(catalog, content.id)? {
                 unknown.push(content);
             }
         }
         tail.adopt = unknown;
     }
     Ok(tail)
+}
+
+/// Whether a content is neither held nor to be forgotten.
+fn is_new(catalog: &Catalog, id: ContentId) -> Result<bool, StoreError> {
+    Ok(!catalog.holds(id)? && catalog.why_forgotten(id)?.is_none())
 }
 
 /// Adopts whole pairs from `end` on, and marks the first that is not whole for cutting; where
@@ -368,54 +374,4 @@ fn checked_pair(reader: &mut SegmentReader) -> Result<Option<(Pair, Checked)>, P
     };
     let checked = reader.check_data(&pair).map_err(PairError::Io)?;
     Ok(Some((pair, checked)))
-}
-
-/// The contents of a pair, each re-hashed; an error if one is not what it should be.
-pub(crate) fn whole_contents(
-    reader: &mut SegmentReader,
-    pair: &Pair,
-    segment: &str,
-) -> Result<Vec<StoredContent>, PairError> {
-    let mut contents = Vec::new();
-    let mut hasher = blake3::Hasher::new();
-    let mut start = Vec::new();
-    let mut wrong = false;
-    reader.read_data(pair, &mut |line, bytes| {
-        if let Some(bytes) = bytes {
-            hasher.update(bytes);
-            let room = header::HEADER_MAX
-                .saturating_sub(start.len())
-                .min(bytes.len());
-            start.extend_from_slice(bytes.get(..room).unwrap_or_default());
-        } else {
-            wrong |= hasher.finalize().as_bytes() != line.id.as_bytes();
-            contents.push(content(line, pair, segment, header::digest(&start)));
-            hasher.reset();
-            start.clear();
-        }
-        Ok(())
-    })?;
-    if wrong {
-        Err(PairError::Bad(
-            "a message is not what its content id says".to_owned(),
-        ))
-    } else {
-        Ok(contents)
-    }
-}
-
-fn content(line: &ContentsLine, pair: &Pair, segment: &str, head: Option<String>) -> StoredContent {
-    let at = Location {
-        segment: segment.to_owned(),
-        frame: pair.offset,
-        pos: line.pos,
-        size: line.size,
-    };
-    StoredContent {
-        id: line.id,
-        len: line.len,
-        eol: line.eol,
-        head,
-        at,
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Tail, behind_the_end};
+use super::{Tail, behind_the_end, is_new};
 use crate::archive::ArchiveDir;
 use crate::archive::format::SEGMENT_SUFFIX;
 use crate::catalog::Catalog;
@@ -59,7 +59,7 @@ pub(super) fn judge(
 ) -> Result<(), StoreError> {
     let mut wanted = Vec::new();
     for content in tail.adopt.drain(..) {
-        if lost.contains(&content.id) || !catalog.holds(content.id)? {
+        if lost.contains(&content.id) || is_new(catalog, content.id)? {
             wanted.push(content);
         }
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DamagedRegion, RecoverError, RecoverReport};
-use crate::archive::format::{Damaged, Departure, Record};
+use crate::archive::format::{Damaged, Departure, Forgotten, Record};
 use crate::archive::{ArchiveDir, LogPosition, frame_behind, log_file, salvage_frame};
 use crate::catalog::{Catalog, CatalogError};
 use crate::durable;
@@ -268,6 +268,9 @@ impl Gather {
             .collect();
         let mailboxes = old.mailboxes(None).unwrap_or_default();
         head.extend(mailboxes.iter().cloned().map(Record::Mailbox));
+        // Before anything is placed: it is not a content of which nobody knows where it lies.
+        let forgotten = old.forgotten().unwrap_or_default().into_iter();
+        head.extend(forgotten.map(|(id, reason)| Record::Forgotten(Forgotten { id, reason })));
         head.extend(old.runs().unwrap_or_default().into_iter().map(Record::Run));
         self.apply(0, "", &head)?;
         for (segment, ..) in old.segments().unwrap_or_default() {

@@ -6,7 +6,7 @@ use std::io;
 
 use super::knowledge::Knowledge;
 use super::{LostContent, RecoverError, RecoverReport};
-use crate::archive::format::{ContentsHead, ContentsLine, Departure, Record};
+use crate::archive::format::{ContentsHead, ContentsLine, Departure, Forgotten, Record};
 use crate::archive::{Body, NewContent};
 use crate::catalog::{Catalog, PlacementRow};
 use crate::durable;
@@ -86,6 +86,12 @@ impl<'w> Rebuild<'w> {
                 rebuild.mailboxes.insert(number, new.id);
             }
         }
+        // What was erased is not saved, wherever a copy may be.
+        for (id, reason) in knowledge.catalog.forgotten()? {
+            rebuild
+                .writer
+                .record(Record::Forgotten(Forgotten { id, reason }));
+        }
         for run in knowledge.catalog.runs()? {
             let Some(account) = numbers.get(&run.account) else {
                 continue;
@@ -98,6 +104,12 @@ impl<'w> Rebuild<'w> {
         }
         rebuild.commit()?;
         Ok(rebuild)
+    }
+
+    /// Whether a content is saved, or is not to be.
+    fn settled(&self, id: ContentId) -> Result<bool, RecoverError> {
+        let forgotten = self.writer.catalog().why_forgotten(id)?.is_some();
+        Ok(forgotten || self.writer.holds(id)?)
     }
 
     /// Committed at once: the next account's number and folder depend on it.
@@ -150,7 +162,7 @@ impl<'w> Rebuild<'w> {
             segment,
             pair,
         } = saved;
-        if self.writer.holds(line.id)? {
+        if self.settled(line.id)? {
             return Ok(false);
         }
         self.missing.remove(&line.id);
@@ -377,7 +389,7 @@ impl<'w> Rebuild<'w> {
         report.from_journal = placed - report.from_catalog;
         report.from_contents = self.placed_by_contents;
         for (id, lost) in std::mem::take(&mut self.missing) {
-            if !self.writer.holds(id)? && !report.lost.iter().any(|l| l.content == id) {
+            if !self.settled(id)? && !report.lost.iter().any(|l| l.content == id) {
                 report.lost.push(lost);
             }
         }
@@ -394,7 +406,7 @@ impl<'w> Rebuild<'w> {
         let mut placed = 0;
         let mut gone: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for row in rows {
-            if !self.writer.holds(row.content.id)? {
+            if !self.settled(row.content.id)? {
                 if !row.gone {
                     let reason = LOST.to_owned();
                     self.writer.record(Record::Skip(Skip {

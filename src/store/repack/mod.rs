@@ -177,14 +177,10 @@ impl Writer {
                 };
             }
         };
-        let records = records(
-            segment,
-            left,
-            into.as_deref(),
-            &new,
-            more,
-            self.mail.is_full(new.len),
-        );
+        // What stands for a sealed segment is sealed as well.
+        let sealed = |(path, _, sealed): &(String, u64, bool)| path == segment && *sealed;
+        let seal = self.mail.is_full(new.len) || self.catalog.segments()?.iter().any(sealed);
+        let records = records(segment, left, into.as_deref(), &new, more, seal);
         self.commit_records(records)?;
         // ORDER: only now, when the journal and the catalog say where all of it lies.
         self.mail.release(segment);

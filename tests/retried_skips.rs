@@ -151,8 +151,9 @@ fn a_run_tries_a_share_of_what_was_skipped_and_the_next_one_the_others() {
 #[test]
 fn dead_messages_over_which_the_server_cuts_cost_a_night_a_few_connections() {
     let cut = Delivery::HangUp(b"* BYE Internal error occurred\r\n".to_vec());
-    for dead in [1, 40] {
-        let mut world = sick(1..=dead, 200, &cut);
+    let unreadable = Delivery::Raw(b"* SEQ FETCH (UID BODY[] (\r\n".to_vec());
+    for (dead, delivery) in [(1, &cut), (40, &cut), (40, &unreadable)] {
+        let mut world = sick(1..=dead, 200, delivery);
         world.message(190).delivery = Delivery::Nil;
         let (fake, trial) = (FakeImap::start(world), Trial::new());
         trial.backup(&fake, 3, &["--connections", "1"]);

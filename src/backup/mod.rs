@@ -9,7 +9,8 @@
 //!
 //! `run.rs` is the course of a run. What a protocol does in it is a `Side`: [`imap`] and
 //! [`pop3`] each have their enumeration, their pure plan and their way of fetching. They share
-//! the committer and the job; how a server is kept in contact with is [`crate::contact`]'s.
+//! the committer, the job, the limits, and the rule by which skips are tried again; how a server is
+//! kept in contact with is [`crate::contact`]'s.
 
 mod commit;
 mod identify;

@@ -160,6 +160,9 @@ impl Worker {
         // Last in first, so that the oldest stands in front again.
         for (n, asked) in outstanding.into_iter().enumerate().rev() {
             let rest = asked.batch.of(asked.unanswered);
+            if n == 0 && rest.retry && (culprit || suspect) {
+                self.work.lost_over_retry();
+            }
             if n == 0 && culprit {
                 self.work.narrow(&rest, &error.to_string());
             } else if n == 0 && suspect {
@@ -235,6 +238,9 @@ impl Worker {
                     if !rest.uids.is_empty() {
                         if status.is_throttle() {
                             // It may be sent later, and will not be by asking on.
+                            if rest.retry {
+                                self.work.lost_over_retry();
+                            }
                             self.work.suspect(&rest, &reason(&status));
                             return Err(ImapError::Capacity {
                                 words: status.words,

@@ -1,7 +1,9 @@
 //! Backing up over IMAP.
 //!
-//! `enumerate` lists and examines mailboxes and has each planned by `plan`, which is pure.
-//! `workers` starts a `fetch` worker per connection, which take batches from `work`. `settle`
+//! `enumerate` lists mailboxes, recognises renamed ones (`rename`) and has `look` look at each: not at
+//! all, at what `changes` since its `base` (planned by `delta`), or at all of it (planned by `plan`,
+//! with `heal` for messages under new numbers). `missing` decides by the `brake` what is gone.
+//! `workers` starts a `fetch` worker per connection, which take each `batch` from `work`. `settle`
 //! finds out what became of messages that did not come. All that needs only one session goes over
 //! a [`Line`].
 

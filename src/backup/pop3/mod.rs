@@ -3,7 +3,8 @@
 //! Sessions follow one another. `survey` sorts what a session lists into held,
 //! excluded and wanted, by the rules of `plan`, which is pure, and what `known` says of the
 //! archive; where UIDLs cannot be believed (`trust`), `matching` compares headers. `fetch` goes
-//! from session to session and `transfer` takes what is wanted in one. `books` adds it all up.
+//! from session to session and `transfer` takes what is wanted in one, what was skipped before
+//! (`retry`) last. `books` adds it all up.
 //! `delete` is the only part that asks the server for a change, and only on the user's order.
 //!
 //! Messages go by UIDL, never by their number in a session.

@@ -17,12 +17,14 @@ impl Work {
         self.narrow_after(batch, reason, NARROW_TRIES);
     }
 
+    /// A session ended over a message that was skipped before; a few of these end the tries.
+    pub(in crate::backup::imap) fn lost_over_retry(&self) {
+        self.state().retry_losses += 1;
+    }
+
     /// [`narrow`](Self::narrow) after a lost connection or a call for patience, which may be
     /// nobody's fault: it takes several to convict a message. Whether one is now.
     pub(in crate::backup::imap) fn suspect(&self, batch: &Batch, reason: &str) -> bool {
-        if batch.retry {
-            self.state().retry_losses += 1;
-        }
         self.narrow_after(batch, reason, SUSPECT_TRIES)
     }
 

@@ -20,8 +20,12 @@ pub enum Event {
     },
     /// A run goes on with a job that was interrupted.
     Resuming {
-        /// The job.
+        /// Its number.
         job: u32,
+        /// Messages of it that need no fetching any more.
+        done: u64,
+        /// Their bytes, as the server reported them.
+        bytes: u64,
     },
     /// Signed in to a server.
     Connected {

@@ -135,7 +135,11 @@ fn a_run_that_is_out_of_time_takes_in_what_is_coming_and_the_next_goes_on() {
     assert!(status.expect(0).stdout.contains("(exit 9)"), "{status:?}");
 
     let mut next = mailstow.start(&["backup", &url, "--to", to]);
-    assert_eq!(next.wait_for("resuming").unwrap()["job"], 1);
+    let resuming = next.wait_for("resuming").unwrap();
+    assert_eq!(resuming["job"], 1);
+    // Totals go on where they stood.
+    assert!(resuming["done"].as_u64().unwrap() > 0, "{resuming}");
+    assert!(resuming["bytes"].as_u64().unwrap() > 0, "{resuming}");
     let next = next.finish();
     next.expect(0);
     assert_eq!(numbers(&next.report(), "total").held, 200 - messages);

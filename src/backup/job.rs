@@ -1,6 +1,7 @@
 //! The job of a run: the plan as it is kept.
 
 use super::Request;
+use super::side::Load;
 use crate::archive::format::Record;
 use crate::event::{Event, Sink};
 use crate::model::{AccountId, Job, JobMailbox, JobState};
@@ -13,6 +14,7 @@ pub(super) fn plan_job(
     request: &Request,
     account: AccountId,
     mailboxes: Vec<JobMailbox>,
+    load: Load,
     sink: &dyn Sink,
 ) -> Result<Option<Job>, StoreError> {
     let jobs = writer.catalog().jobs()?;
@@ -35,7 +37,17 @@ pub(super) fn plan_job(
         }
     }
     if let Some(job) = current {
-        sink.event(Event::Resuming { job: job.id });
+        let planned = job.mailboxes.iter();
+        let messages: u64 = planned
+            .clone()
+            .map(|m| m.fetch.len() + u64::from(m.messages))
+            .sum();
+        let bytes: u64 = planned.map(|m| m.bytes).sum();
+        sink.event(Event::Resuming {
+            job: job.id,
+            done: messages.saturating_sub(load.messages),
+            bytes: bytes.saturating_sub(load.bytes),
+        });
         return Ok(Some(job));
     }
     if mailboxes.is_empty() {

@@ -143,7 +143,8 @@ async fn work(
     };
     sink.event(planned(&side));
     let mut report = side.report();
-    let job = plan_job(&mut writer, request, account, side.job_mailboxes(), &**sink)?;
+    let (mailboxes, load) = (side.job_mailboxes(), side.load());
+    let job = plan_job(&mut writer, request, account, mailboxes, load, &**sink)?;
     report.damaged = damaged;
     report.job = job.as_ref().map(|j| j.id);
     if request.plan_only {

@@ -123,7 +123,16 @@ pub(super) fn at_once(event: &Event) -> Option<String> {
             }
             Some(text)
         }
-        Event::Resuming { job } => Some(format!("going on with job {job}")),
+        Event::Resuming { job, done: 0, .. } => Some(format!("going on with job {job}")),
+        Event::Resuming {
+            job,
+            done,
+            bytes: n,
+        } => Some(format!(
+            "going on with job {job}, of which {} ({}) are done",
+            count(*done, "message"),
+            bytes(*n)
+        )),
         Event::Planned { messages: 0, .. } => Some("nothing new".to_owned()),
         Event::Planned {
             messages,

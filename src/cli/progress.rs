@@ -62,6 +62,15 @@ impl Sink for Bars {
                 self.overall.set_length(bytes);
                 self.overall.set_style(style("{bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"));
             }
+            Event::Resuming { done, bytes, .. } => {
+                let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+                messages.0 += done;
+                messages.1 += done;
+                self.overall.inc_length(bytes);
+                self.overall.set_position(bytes);
+                // What was done before says nothing about the speed of today.
+                self.overall.reset_eta();
+            }
             Event::Mailbox { name, messages } => self
                 .detail
                 .set_message(format!("{}: {messages} to fetch", escaped(&name))),

@@ -87,9 +87,12 @@ impl Wire {
             return Err(ImapError::CommandTooLong { length });
         }
         let tag = self.begin();
-        self.write(tag.text().as_bytes()).await?;
         for (n, mut piece) in command.pieces.into_iter().enumerate() {
             let is_last = n + 1 == last;
+            if n == 0 {
+                // Written by itself it would travel by itself.
+                piece.splice(..0, tag.text().into_bytes());
+            }
             if is_last {
                 piece.extend_from_slice(b"\r\n");
             }

@@ -113,6 +113,9 @@ impl Look<'_, '_> {
                 unreadable,
             } = match open(self.line, &seen.wire).await {
                 Ok(opened) => opened,
+                // QUIRK(Dovecot 2.3.19): after an index was made anew, the first EXAMINE says that
+                // the mailbox was deleted.
+                Err(Trouble::Answer(ImapError::No { .. })) if !last_try => continue,
                 Err(Trouble::Answer(error)) => return Ok(failed(&error, seen)),
                 Err(Trouble::Server(error)) => return Err(BackupError::List(error.into())),
             };

@@ -136,6 +136,28 @@ fn the_help_of_backup_can_be_learnt_from() {
           --max-size <SIZE>
               Only messages of at most this size, such as 25M
 
+    What changed on an IMAP server:
+          --flags <WHEN>
+              How often to look at all flags on a server that cannot tell which changed
+
+              Only servers without CONDSTORE are meant; the report tells how old the flags are. With
+              always, every mailbox of any server is listed in full, whatever the server says has
+              changed.
+
+              Possible values:
+              - weekly: Once a week
+              - always: In every run
+              - never:  Only when a message is new
+
+              [default: weekly]
+
+          --believe-deletions
+              Believe that messages are gone, however many
+
+              Without it, half an account that is missing, or a mailbox the server no longer lists, is
+              recorded as doubtful, and as gone once another night finds the same. The archive keeps the
+              mail in any case.
+
     POP3:
           --pop-messages <WHICH>
               Which messages of the maildrop [default: all]

@@ -104,6 +104,26 @@ fn state(root: &Path) -> ArchiveState {
     archive_state(root)
 }
 
+/// The catalog is derived: what it does not tell of is not destroyed because of that.
+#[test]
+fn a_message_the_catalog_does_not_tell_of_is_no_reason_to_remove_a_segment() {
+    for lost in ["3", "(SELECT max(no) FROM contents)"] {
+        let mut nights = small_nights(7);
+        let root = nights.root();
+        let before = std::fs::read(&segments(&root)[0]).unwrap();
+        let catalog = rusqlite::Connection::open(root.join("catalog.sqlite")).unwrap();
+        let row = format!("DELETE FROM contents WHERE no = {lost}");
+        assert_eq!(catalog.execute(&row, []).unwrap(), 1);
+        drop(catalog);
+        assert_eq!(night(&mut nights, 8..9).segments, 0);
+        let after = std::fs::read(&segments(&root)[0]).unwrap();
+        assert!(after.starts_with(&before), "the segment was written anew");
+        // Built again from the journal, the catalog tells of all of them.
+        std::fs::remove_file(root.join("catalog.sqlite")).unwrap();
+        assert_eq!(state(&root).contents.len(), 8);
+    }
+}
+
 #[test]
 fn small_frames_are_put_together_in_a_segment_of_the_next_number() {
     let mut nights = small_nights(5);

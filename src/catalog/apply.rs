@@ -1,6 +1,7 @@
 //! Journal records become rows. The only code that writes to the catalog.
 
 use std::collections::HashMap;
+use std::path::{Component, Path};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -156,6 +157,7 @@ impl Applier<'_> {
     }
 
     pub(super) fn segment(&self, path: &str, frame: u64) -> rusqlite::Result<i64> {
+        stays_inside(path)?;
         self.tx
             .prepare_cached(
                 "INSERT INTO segments (path, last_frame) VALUES (?1, ?2)
@@ -350,6 +352,7 @@ impl Applier<'_> {
     }
 
     fn seal(&self, seal: &Seal) -> rusqlite::Result<()> {
+        stays_inside(&seal.segment)?;
         self.tx
             .prepare_cached(
                 "INSERT INTO segments (path, last_frame, sealed, len) VALUES (?1, 0, 1, ?2)
@@ -360,10 +363,37 @@ impl Applier<'_> {
     }
 }
 
+/// Segments are opened, cut and removed by what the journal calls them: a name that leads out of
+/// `mail/` is none. The empty one stands for nowhere.
+fn stays_inside(segment: &str) -> rusqlite::Result<()> {
+    let path = Path::new(segment);
+    let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
+    if path.components().all(inside) {
+        Ok(())
+    } else {
+        Err(rusqlite::Error::InvalidPath(path.to_owned()))
+    }
+}
+
 /// The columns of a remote id.
 pub(super) fn key(remote: &RemoteId) -> (u32, u32, &str) {
     match remote {
         RemoteId::Imap { uidvalidity, uid } => (*uidvalidity, *uid, ""),
         RemoteId::Pop { uidl } => (0, 0, uidl),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_lies_below_the_mail_and_nowhere_else() {
+        for good in ["", "a", "me@x/INBOX/000001.mbox.zst", "a/..b/c"] {
+            assert!(stays_inside(good).is_ok(), "{good}");
+        }
+        for bad in ["/etc/passwd", "..", "a/../../b", "../a", "./a"] {
+            assert!(stays_inside(bad).is_err(), "{bad}");
+        }
     }
 }

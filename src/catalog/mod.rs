@@ -28,7 +28,7 @@ pub use view::{
 };
 
 /// Changes with `schema.sql`.
-const SCHEMA_VERSION: i32 = 4;
+const SCHEMA_VERSION: i32 = 5;
 /// "mstw", so that `file` and other programs can tell what this is.
 const APPLICATION_ID: i32 = 0x6d73_7477;
 const SCHEMA: &str = include_str!("schema.sql");

@@ -61,7 +61,8 @@ impl Writer {
             Record::Forgotten(Forgotten { id, reason })
         };
         let known: BTreeSet<String> = self.catalog.segments()?.into_iter().map(|s| s.0).collect();
-        for segment in files_below(&self.dir().mail())? {
+        let files = files_below(&self.dir().mail())?;
+        for segment in files.iter().cloned() {
             let found = match self.frames_with(&segment, &wanted)? {
                 Ok(found) if found.is_empty() => continue,
                 Ok(_) if !known.contains(&segment) => {
@@ -84,6 +85,7 @@ impl Writer {
                 wanted: self.without(&segment, &found, &wanted)?,
                 left: 0,
                 more: here.iter().copied().map(record).collect(),
+                erased: &wanted,
             };
             match self.replace(replacement)? {
                 Ok(_) => {
@@ -99,7 +101,21 @@ impl Writer {
         }
         // What is left of them is nowhere, unless it is where nobody could look.
         for id in new {
-            let at = self.catalog.content(id)?.map(|c| c.at.segment);
+            let at = self.catalog.content(id)?.map(|c| c.at);
+            if let Some(at) = &at
+                && !at.segment.is_empty()
+                && !files.contains(&at.segment)
+                && !self
+                    .catalog
+                    .damaged_frames(&at.segment)?
+                    .contains(&at.frame)
+            {
+                // A disk that is not there now has the message still.
+                let why = "its file is not there, so it cannot be erased".to_owned();
+                report.refused.push((at.segment.clone(), why));
+                continue;
+            }
+            let at = at.map(|at| at.segment);
             if report.refused.iter().all(|(s, _)| Some(s) != at.as_ref()) {
                 report.forgotten.push(id);
             }

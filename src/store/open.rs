@@ -143,8 +143,11 @@ impl OpenOptions {
         let end = roll_forward(&dir, &mut catalog, &mut behind)?;
         // Whoever erased something may have died before the catalog was rid of it, and one that is
         // built anew learns all of it again first.
-        if !catalog.forgotten()?.is_empty() {
-            catalog.scrub()?;
+        if !catalog.forgotten()?.is_empty()
+            && let Err(error) = catalog.scrub()
+        {
+            // A full disk must not stand between a backup and its archive; `forget` insists.
+            tracing::warn!(%error, "what was erased may lie in free pages of the catalog still");
         }
         if rebuilt {
             catalog = catalog.install(catalog_path)?;

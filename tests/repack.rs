@@ -104,6 +104,32 @@ fn state(root: &Path) -> ArchiveState {
     archive_state(root)
 }
 
+/// `cp -al` makes a snapshot of names: what is cut off here would be cut off there.
+#[test]
+fn a_snapshot_of_hard_links_keeps_what_it_had() {
+    let mut nights = Nights::new();
+    night(&mut nights, 1_000..1_080);
+    for n in 1..=5 {
+        let mut night = begin(&mut nights, n..n + 1);
+        night.commit();
+        night.end(0);
+    }
+    let root = nights.root();
+    let old = segments(&root)[0].clone();
+    let before = std::fs::read(&old).unwrap();
+    assert!(before.len() as u64 > SMALL.carry, "{}", before.len());
+    let snapshot = nights.dir.path().join("snapshot");
+    std::fs::hard_link(&old, &snapshot).unwrap();
+    assert_eq!(night(&mut nights, 6..7).segments, 1);
+    assert!(std::fs::read(&snapshot).unwrap().starts_with(&before));
+    assert_eq!(state(&root).contents.len(), 86);
+    // Nor is it cut after a death.
+    drop(begin(&mut nights, 1..1));
+    night(&mut nights, 7..8);
+    assert!(std::fs::read(&snapshot).unwrap().starts_with(&before));
+    assert_eq!(state(&root).contents.len(), 87);
+}
+
 /// The catalog is derived: what it does not tell of is not destroyed because of that.
 #[test]
 fn a_message_the_catalog_does_not_tell_of_is_no_reason_to_remove_a_segment() {

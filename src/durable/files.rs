@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -246,6 +246,22 @@ pub fn set_len(path: &Path, len: u64) -> io::Result<()> {
     file.sync_all()?;
     steps::step("sync truncated");
     Ok(())
+}
+
+/// Cuts a file to `len` bytes, durably. One that has other names is left to them, and gives way to
+/// a copy: a snapshot of hard links names all of what it had. `temporary` lies on the same file
+/// system.
+///
+/// # Errors
+/// Any failed step; the file is then whole, or cut.
+pub fn cut_apart(path: &Path, len: u64, temporary: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.nlink() == 1 {
+        return set_len(path, len);
+    }
+    remove_file(temporary)?;
+    let mut copy = create_new(temporary)?;
+    io::copy(&mut open_read(path)?.take(len), &mut copy)?;
+    rename_synced(temporary, path)
 }
 
 /// The file system an archive lies on, for one sync over many files.

@@ -19,7 +19,7 @@ mod steps;
 
 pub use append::AppendFile;
 pub use files::{
-    FileSystem, create_new, ensure_dir, ensure_dirs, open_read, read_small, remove_file,
+    FileSystem, create_new, cut_apart, ensure_dir, ensure_dirs, open_read, read_small, remove_file,
     rename_new, rename_synced, replace, set_len, sync_dir, sync_file,
 };
 pub use lock::{Lock, LockError};

@@ -75,8 +75,6 @@ pub(super) struct Tail {
     damaged: Option<(Vec<ContentId>, String)>,
     /// Nothing of the file is worth keeping, and no record names it.
     remove: bool,
-    /// Nothing in it is whole.
-    is_empty: bool,
     /// The length it was sealed with, where it has more.
     sealed: Option<u64>,
     /// It is sealed as it is.
@@ -92,7 +90,6 @@ impl Tail {
             cut: None,
             damaged: None,
             remove: false,
-            is_empty: false,
             sealed: None,
             seal: false,
             len: 0,
@@ -183,6 +180,9 @@ pub(super) fn settle(
             _ if tail.remove => {
                 durable::remove_file(&path).map_err(io)?;
                 removed.extend(path.parent().map(Path::to_owned));
+            }
+            Some(len) if tail.sealed.is_some() => {
+                durable::cut_apart(&path, len, &dir.tmp().join("segment.cut")).map_err(io)?;
             }
             Some(len) => durable::set_len(&path, len).map_err(io)?,
             None => {}

@@ -40,7 +40,7 @@ pub(super) fn find(
         let mut tail = Tail::of(&segment);
         tail.sealed = sealed;
         let from = sealed.unwrap_or(0);
-        tail.is_empty = behind_the_end(dir, &mut tail, from)? == from;
+        behind_the_end(dir, &mut tail, from)?;
         if let Some(len) = sealed {
             // Damage behind its end is nobody's; all of it is cut, or nothing.
             tail.damaged = None;
@@ -69,7 +69,8 @@ pub(super) fn judge(
         tail.seal |= tail.sealed.is_some();
         tail.cut = tail.cut.filter(|cut| Some(*cut) != tail.sealed);
     } else if tail.sealed.is_none() && tail.damaged.is_none() {
-        tail.remove = tail.is_empty || is_ours(&tail.segment);
+        // What has another name a person has put there, empty or not.
+        tail.remove = is_ours(&tail.segment);
     }
     Ok(())
 }

@@ -197,7 +197,7 @@ impl Writer {
                 durable::sync_dir(folder).map_err(io(folder))?;
             }
         } else {
-            durable::set_len(&source, left).map_err(io(&source))?;
+            durable::cut_apart(&source, left, &temporary).map_err(io(&source))?;
         }
         self.go_on_behind(segment)?;
         Ok(Ok(new))

@@ -275,3 +275,30 @@ fn a_flag_change_that_was_kept_back_is_found_within_some_weeks() {
     }
     mirror.assert_mirrors();
 }
+
+/// A message that was recognised, could not be proven one night, and was proven the next, is no
+/// skip any more, also where a filter leaves others out for good.
+#[test]
+fn a_proof_that_failed_once_leaves_no_skip_behind() {
+    let mut inbox = letters("INBOX", 5);
+    inbox.add(&[b'x'; 5000]);
+    let small = &["--max-size", "1000"];
+    let mut mirror = Mirror::of(World::with([inbox]).announcing(NO_QRESYNC));
+    mirror.night_ending(0, small);
+    renumber(&mirror, "INBOX");
+    mirror.night_ending(0, small);
+    assert_eq!(
+        mirror.fake.asked().len(),
+        0,
+        "bodies of messages that are held"
+    );
+    mirror.fake.hook(|command, _| match command.wants_bodies() {
+        true => Reaction::say("TAG NO [SERVERBUG] not today\r\n"),
+        false => Reaction::Normal,
+    });
+    mirror.night_ending(3, small);
+    assert_eq!(mirror.trial.skips().len(), 5);
+    mirror.fake.heal();
+    mirror.night_ending(0, small);
+    assert_eq!(mirror.trial.skips(), []);
+}

@@ -291,11 +291,10 @@ impl Applier<'_> {
         ];
         if insert.execute(values)? == 0 {
             let over_imap = matches!(p.remote, RemoteId::Imap { .. });
-            if over_imap && self.confirmed(p, content, flags)? {
-                return Ok(());
+            if !(over_imap && self.confirmed(p, content, flags)?) {
+                self.end_life(p.mailbox, &p.remote)?;
+                insert.execute(values)?;
             }
-            self.end_life(p.mailbox, &p.remote)?;
-            insert.execute(values)?;
         }
         if let RemoteId::Pop { uidl } = &p.remote {
             return self.pop_placed(p.mailbox, uidl);

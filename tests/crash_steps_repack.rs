@@ -84,12 +84,16 @@ fn ends_with(segments: &[String], names: &[&str]) -> bool {
 fn sweep(death: Death, stride: usize) {
     let dovecot = Dovecot::start();
     let dir = five_nights(&dovecot);
+    sweep_from(&dovecot, &dir, death, stride);
+}
+
+fn sweep_from(dovecot: &Dovecot, dir: &TempDir, death: Death, stride: usize) {
     let before = dir.path().join("before");
     let old = segments(&before);
     let firsts = ["INBOX/000001.mbox.zst", "Large/000001.mbox.zst"];
     assert!(ends_with(&old, &firsts), "{old:?}");
     let scenario = Scenario {
-        dovecot: &dovecot,
+        dovecot,
         before: Some(before),
         env: SMALL,
         more: &[],
@@ -118,6 +122,31 @@ fn a_repacking_run_whose_power_fails_at_any_step_ends_as_if_it_had_not() {
 #[test]
 fn a_repacking_run_that_loses_the_write_ahead_log_as_well_loses_nothing_else() {
     sweep(Death::PowerAndWal, 2);
+}
+
+/// A segment with another name, as in a snapshot of hard links, is not cut: it gives way to a copy.
+/// The name lies beside the mail, so that each copy of the archive has it too.
+fn sweep_with_a_snapshot(death: Death) {
+    let dovecot = Dovecot::start();
+    let dir = five_nights(&dovecot);
+    let before = dir.path().join("before");
+    let large = segments(&before)
+        .into_iter()
+        .find(|s| s.contains("Large"))
+        .unwrap();
+    let segment = before.join("mail").join(large);
+    std::fs::hard_link(segment, before.join("snapshot")).unwrap();
+    sweep_from(&dovecot, &dir, death, 2);
+}
+
+#[test]
+fn a_repacking_run_beside_a_snapshot_may_be_killed_at_any_step() {
+    sweep_with_a_snapshot(Death::Kill);
+}
+
+#[test]
+fn a_repacking_run_beside_a_snapshot_may_lose_power_at_any_step() {
+    sweep_with_a_snapshot(Death::Power);
 }
 
 /// The run that settles what a repacking run left dies as well.

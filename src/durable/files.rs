@@ -261,7 +261,17 @@ pub fn cut_apart(path: &Path, len: u64, temporary: &Path) -> io::Result<()> {
     remove_file(temporary)?;
     let mut copy = create_new(temporary)?;
     io::copy(&mut open_read(path)?.take(len), &mut copy)?;
-    rename_synced(temporary, path)
+    sync_file(&copy, temporary)?;
+    #[expect(clippy::disallowed_methods, reason = "this is durable.rs")]
+    fs::rename(temporary, path)?;
+    // After a power cut the old file or the new one has the name, never none. The old one is what
+    // a death at the step before leaves, so here it is the new one.
+    steps::forgotten(temporary);
+    steps::step("rename over");
+    match path.parent() {
+        Some(folder) => sync_dir(folder),
+        None => Ok(()),
+    }
 }
 
 /// The file system an archive lies on, for one sync over many files.

@@ -17,10 +17,11 @@
 //!   for memory pass through [`spool`]. [`contact`] dials again what broke, within reason.
 //! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
 //!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
-//!   protocols is the course of a run, with its limits; each protocol is a side of it. IMAP looks at each
-//!   mailbox not at all, at what changed since its checkpoint (or the job that goes on), or at all of
-//!   it, by a merge of two ascending lists of UIDs, and fetches over several connections; POP3 goes by UIDL, over sessions that
-//!   follow one another, and decides by headers ([`spam`], [`header`]) what a listing leaves open.
+//!   protocols is the course of a run, with its limits; each protocol is a side of it. IMAP looks at
+//!   each mailbox not at all, at what changed since its checkpoint (or the job that goes on), or at
+//!   all of it, by a merge of two ascending lists of UIDs, and fetches over several connections; POP3
+//!   goes by UIDL, over sessions that follow one another, and decides by headers ([`spam`],
+//!   [`header`]) what a listing leaves open.
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
 //!   is the only place that syncs, renames and locks.
@@ -55,8 +56,9 @@
 //! 1. **Order of writes** ([`store`]): message bytes durable → one journal frame appended and
 //!    synced, which is the commit point → catalog → progress reported. Nothing refers to bytes
 //!    that are not on disk. Lines marked `ORDER:` carry this.
-//! 2. **Every durable step is a crash step** ([`durable::step`]). `tests/crash_steps.rs` dies at
-//!    each of them, by kill and by power cut, runs again, and demands the same archive.
+//! 2. **Every durable step is a crash step** ([`durable::step`]). `tests/crash_steps*.rs` and
+//!    `tests/forget.rs` die at each of them, by kill and by power cut, run again, and demand the
+//!    same archive.
 //! 3. **Identity is the content id** ([`model::ContentId`]), never a Message-ID.
 //! 4. **The catalog is derived.** It is applied by one function from journal records, may be
 //!    deleted at any time, and is never believed over the journal.

@@ -16,12 +16,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::archive_state::{assert_sound, files};
 use support::compare::assert_same;
+use support::corpora::{corpora, unpacked};
 use support::dovecot::{ALICE, Dovecot};
 use support::maildir::lay;
 use support::mailstow::Mailstow;
@@ -29,40 +28,6 @@ use support::raw_imap::Mail;
 
 /// At most this many of the ordinary messages, which take the time and hold few surprises.
 const ORDINARY: usize = 1500;
-
-fn corpora() -> Option<PathBuf> {
-    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora");
-    let folder = std::env::var_os("MAILSTOW_CORPORA").map_or_else(usual, PathBuf::from);
-    if !folder.is_dir() {
-        println!(
-            "skipped: no corpora at {} (MAILSTOW_CORPORA names them)",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
-}
-
-/// Message files of a corpus, by path below `to`. An unpacked folder serves as well.
-fn unpacked(corpora: &Path, name: &str, to: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let archive = corpora.join(format!("{name}.tar.zst"));
-    if archive.is_file() {
-        let mut tar = Command::new("tar");
-        let done = tar
-            .args(["--zstd", "-xf"])
-            .arg(&archive)
-            .arg("-C")
-            .arg(to)
-            .status();
-        assert!(
-            done.is_ok_and(|status| status.success()),
-            "cannot unpack {}: tar and zstd are needed, scripts/test.sh installs them",
-            archive.display()
-        );
-        return files(to);
-    }
-    files(&corpora.join(name))
-}
 
 /// Backs up what was delivered, and compares server, archive and export.
 fn assert_faithful(dovecot: &Dovecot, delivered: usize) {

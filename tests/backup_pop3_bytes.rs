@@ -16,12 +16,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mailstow::model::ContentId;
 use support::archive_state::{assert_sound, files};
+use support::corpora::{corpora, unpacked};
 use support::dovecot::{ALICE, Dovecot};
 use support::fixture::hostile;
 use support::maildir::lay;
@@ -32,40 +31,6 @@ use support::pop3_tap::Pop3Tap;
 const ACCOUNT: &str = "alice@127.0.0.1";
 /// At most this many of the ordinary messages, which take the time and hold few surprises.
 const ORDINARY: usize = 600;
-
-fn corpora() -> Option<PathBuf> {
-    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora");
-    let folder = std::env::var_os("MAILSTOW_CORPORA").map_or_else(usual, PathBuf::from);
-    if !folder.is_dir() {
-        println!(
-            "skipped: no corpora at {} (MAILSTOW_CORPORA names them)",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
-}
-
-/// Message files of a corpus, by path below `to`. An unpacked folder serves as well.
-fn unpacked(corpora: &Path, name: &str, to: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let archive = corpora.join(format!("{name}.tar.zst"));
-    if archive.is_file() {
-        let mut tar = Command::new("tar");
-        let done = tar
-            .args(["--zstd", "-xf"])
-            .arg(&archive)
-            .arg("-C")
-            .arg(to)
-            .status();
-        assert!(
-            done.is_ok_and(|status| status.success()),
-            "cannot unpack {}: tar and zstd are needed, scripts/test.sh installs them",
-            archive.display()
-        );
-        return files(to);
-    }
-    files(&corpora.join(name))
-}
 
 /// Fills the maildrop: by APPEND what Dovecot takes there, as files what it refuses.
 fn fill(dovecot: &Dovecot, messages: &[&[u8]]) {

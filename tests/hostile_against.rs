@@ -21,21 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::fake_imap::{Delivery, FakeImap, FakeMailbox, Listing, Reaction, World};
-use trial::{Trial, mailbox, sets, text};
-
-/// A server with this world, and an archive of it.
-fn backed_up(world: World) -> (FakeImap, Trial) {
-    let fake = FakeImap::start(world);
-    let trial = Trial::new();
-    trial.backup(&fake.url(), 0, &[]);
-    fake.forget();
-    (fake, trial)
-}
-
-/// The UIDs of INBOX whose bodies were asked for.
-fn asked(fake: &FakeImap) -> Vec<u32> {
-    fake.asked().into_keys().map(|(_, uid)| uid).collect()
-}
+use trial::{Trial, asked, backed_up, mailbox, sets, text};
 
 #[test]
 fn sizes_and_dates_that_changed_are_named_with_both_values() {

@@ -20,22 +20,8 @@ use std::collections::BTreeSet;
 
 use mailstow::archive::format::Record;
 use mailstow::model::{ContentId, Evidence, Placement, RemoteId};
-use support::fake_imap::{Delivery, FakeImap, Reaction, World};
-use trial::{Trial, sets, text};
-
-/// A server with this world, and an archive of it.
-fn backed_up(world: World) -> (FakeImap, Trial) {
-    let fake = FakeImap::start(world);
-    let trial = Trial::new();
-    trial.backup(&fake.url(), 0, &[]);
-    fake.forget();
-    (fake, trial)
-}
-
-/// The UIDs of INBOX whose bodies were asked for.
-fn asked(fake: &FakeImap) -> Vec<u32> {
-    fake.asked().into_keys().map(|(_, uid)| uid).collect()
-}
+use support::fake_imap::{Delivery, Reaction, World};
+use trial::{asked, backed_up, sets, text};
 
 #[test]
 fn a_body_swapped_under_the_same_uid_is_found_and_fetched_twice() {

@@ -13,25 +13,15 @@
     reason = "a test that meets the unexpected must stop, and says so by a panic"
 )]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mailstow::header::{self, delivered};
 use mailstow::spam;
-
-fn corpora() -> Option<PathBuf> {
-    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora");
-    let folder = std::env::var_os("MAILSTOW_CORPORA").map_or_else(usual, PathBuf::from);
-    if !folder.is_dir() {
-        println!(
-            "skipped: no corpora at {} (MAILSTOW_CORPORA names them)",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
-}
+use support::corpora::corpora;
 
 /// The messages of both corpora by the folder they lie in, such as `easy-ham-1`.
 fn folders(corpora: &Path, scratch: &Path) -> BTreeMap<String, Vec<(PathBuf, Vec<u8>)>> {

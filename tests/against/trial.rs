@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::support::archive_state::files;
 use crate::support::fake_imap::trial::assert_harmless;
+use crate::support::fake_imap::{FakeImap, World};
 use crate::support::mailstow::{Ended, Mailstow};
 
 pub(crate) struct Trial {
@@ -128,4 +129,18 @@ fn assert_adds_up(report: &Value) {
 
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// A server with this world, and an archive of it.
+pub(crate) fn backed_up(world: World) -> (FakeImap, Trial) {
+    let fake = FakeImap::start(world);
+    let trial = Trial::new();
+    trial.backup(&fake.url(), 0, &[]);
+    fake.forget();
+    (fake, trial)
+}
+
+/// The UIDs of INBOX whose bodies were asked for.
+pub(crate) fn asked(fake: &FakeImap) -> Vec<u32> {
+    fake.asked().into_keys().map(|(_, uid)| uid).collect()
 }

@@ -19,6 +19,7 @@
 
 pub mod archive_state;
 pub mod compare;
+pub mod corpora;
 pub mod dice;
 pub mod disk;
 pub mod dovecot;

@@ -47,6 +47,7 @@ rules() {
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
   ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
   ban 'source/|imap/|pop3/|net/' "$(into 'contact')"
+  ban 'source/|backup/' '\bTargetSession\b'
   ban 'contact/' "$(into 'catalog|archive|store|target|backup|verify|export|find|report')"
   ban 'spam/' "$(into '(?!spam\b|header\b|model\b)[a-z_]+')"
   ban 'target/' "$(into 'catalog|store|net|imap|source|backup|replay|event')"
@@ -98,6 +99,8 @@ yes|model/mod.rs|use crate::{\n    clock::Clock,\n    model::Date,\n};
 no|model/mod.rs|use crate::model::{date::Date, flags};
 yes|imap/fetch.rs|use crate::archive::Archive;
 yes|source/imap.rs|use crate::{imap::Session, event::Event};
+yes|backup/imap/fetch.rs|use crate::imap::{Session, TargetSession};
+no|imap/target/session.rs|pub struct TargetSession { session: Session }
 yes|catalog/apply.rs|use crate::{\n    durable,\n    net,\n};
 yes|archive/reader.rs|fn f(x: &crate::backup::Plan) {}
 no|catalog/apply.rs|use crate::{archive::record::Record, durable, model};

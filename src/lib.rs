@@ -67,8 +67,9 @@
 //!    are all held elsewhere, and whole there, is what writing a segment anew left behind: it goes.
 //!    Whoever asks for a content to be erased (`forget`) has its segments written anew without it; then
 //!    it is in no file of the archive, and is not stored again.
-//! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; there is no command in [`imap`]
-//!    that asks for a change. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
+//! 6. **The source is read only.** `EXAMINE` and `BODY.PEEK[]`; an [`imap::Session`] has no command
+//!    that asks for a change. An [`imap::TargetSession`] has, and [`source`] and [`backup`] may not
+//!    name it. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.
 //! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs`, `backup/pop3/plan.rs` and
 //!    `verify/against/{compare,maildrop,choose}.rs` have no I/O, no clock and no async.

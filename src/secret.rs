@@ -33,4 +33,15 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub secret: Secret,
+    /// Whom `user` acts for (RFC 4616 authorisation identity), as an administrator or a master
+    /// user may; `None` for themselves. Only AUTH=PLAIN carries it.
+    pub authzid: Option<String>,
+}
+
+impl Credentials {
+    /// The message of SASL PLAIN (RFC 4616), not encoded: whom to act for, user, password.
+    pub(crate) fn plain(&self) -> String {
+        let authzid = self.authzid.as_deref().unwrap_or_default();
+        format!("{authzid}\0{}\0{}", self.user, self.secret.expose())
+    }
 }

@@ -104,13 +104,13 @@ impl Body {
     }
 }
 
-/// A large message could not be written to the spool.
+/// A large message could not be written to the spool, or not be read from it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write a large message to the spool{}", at(.path.as_ref()))]
+#[error("cannot keep a large message in the spool{}", at(.path.as_ref()))]
 pub struct SpoolError {
     /// The file, if one was opened.
     pub path: Option<PathBuf>,
-    /// The cause, such as a full disk.
+    /// The cause, such as a full disk, or a file that is not as long as it was.
     #[source]
     pub source: io::Error,
 }

@@ -131,6 +131,7 @@ impl Sweep {
         let credentials = Credentials {
             user: "alice".to_owned(),
             secret: Secret::new("secret".to_owned()),
+            authzid: None,
         };
         let request = Request {
             archive: archive.to_owned(),

@@ -182,6 +182,7 @@ pub(crate) fn source(
     let credentials = Credentials {
         user: url.user.clone(),
         secret: password(url, args, only)?,
+        authzid: None,
     };
     Ok(match url.protocol {
         Protocol::Imap => Source::Imap(ImapSource {

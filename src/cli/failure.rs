@@ -239,6 +239,9 @@ impl From<Pop3Error> for CommandError {
                     "check where the password comes from; a line end behind it is a usual slip",
                 );
             }
+            Pop3Error::NoAuthzid => {
+                return Self::of(exit::SIGN_IN, &error).hint("sign in as the user whose mail it is; a Dovecot server may also take USER*MASTER as the user name");
+            }
             Pop3Error::StartTlsUnavailable | Pop3Error::StartTlsRefused { .. } => {
                 "use pop3s:// (port 995) if the server has it; --allow-plaintext would let everybody on the way read along"
             }
@@ -272,6 +275,9 @@ impl From<ImapError> for CommandError {
             }
             ImapError::LoginDisabled => {
                 return Self::of(exit::SIGN_IN, &error).hint("use imaps://, or imap:// with --tls-ca or --tls-fingerprint so that STARTTLS is used");
+            }
+            ImapError::NoAuthzid => {
+                return Self::of(exit::SIGN_IN, &error).hint("sign in as the user whose mail it is; a Dovecot server may also take USER*MASTER as the user name");
             }
             ImapError::StartTlsUnavailable
             | ImapError::StartTlsRefused { .. }

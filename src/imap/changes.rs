@@ -23,6 +23,10 @@ pub struct Changes {
 /// The fields a digest is made of.
 const HEADER_FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)])";
 
+/// The fields by which a message that passed through another server is known again.
+const IDENTITY_FIELDS: &str =
+    "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT RECEIVED)])";
+
 impl Session {
     /// Switches QRESYNC on (RFC 7162 §3.2.3), so that [`Self::changes`] can tell what has
     /// vanished. Whether it is on; it can only be switched before a mailbox is opened, and is
@@ -35,10 +39,10 @@ impl Session {
         if !able || self.was_opened {
             return Ok(false);
         }
-        drop(self.wire.take_aside());
+        self.wire.forget_aside();
         let enable = Command::new("ENABLE", " QRESYNC");
         let reply = self.wire.run(enable, |_, _| {}).await?;
-        let enabled = self.wire.take_aside().unwrap_or_default();
+        let enabled = self.wire.take_aside("ENABLED").pop().unwrap_or_default();
         let enabled = enabled.to_ascii_uppercase();
         let on = reply.is_ok() && memchr::memmem::find(&enabled, b" QRESYNC").is_some();
         self.qresync = Some(on);
@@ -80,14 +84,14 @@ impl Session {
     pub async fn uids_to(&mut self, to: u32) -> Result<UidSet, ImapError> {
         if self.capabilities().has("ESEARCH") {
             let search = format!(" RETURN (ALL) UID 1:{to}");
-            drop(self.wire.take_aside());
+            self.wire.forget_aside();
             match self
                 .wire
                 .run_ok(Command::new("UID SEARCH", &search), |_, _| {})
                 .await
             {
                 Ok(_) => {
-                    let answer = self.wire.take_aside();
+                    let answer = self.wire.take_aside("ESEARCH").pop();
                     if let Some(uids) = answer.as_deref().and_then(esearch) {
                         return Ok(uids.intersection(&UidSet::of_ranges([(1, to)])));
                     }
@@ -113,10 +117,28 @@ impl Session {
     pub async fn header_fields(
         &mut self,
         uids: &UidSet,
+        each: impl FnMut(u32, &[u8]),
+    ) -> Result<(), ImapError> {
+        self.fields(uids, HEADER_FIELDS, each).await
+    }
+
+    /// [`Self::header_fields`] with all fields Received as well, the topmost first.
+    pub async fn identity_fields(
+        &mut self,
+        uids: &UidSet,
+        each: impl FnMut(u32, &[u8]),
+    ) -> Result<(), ImapError> {
+        self.fields(uids, IDENTITY_FIELDS, each).await
+    }
+
+    async fn fields(
+        &mut self,
+        uids: &UidSet,
+        items: &str,
         mut each: impl FnMut(u32, &[u8]),
     ) -> Result<(), ImapError> {
         for set in split(uids) {
-            let command = Command::new(FETCH, &format!(" {set} {HEADER_FIELDS}"));
+            let command = Command::new(FETCH, &format!(" {set} {items}"));
             let on = |response: &Response<'_>, filter: &mut Filter| {
                 let Response::Fetch(_, attributes) = response else {
                     return;

@@ -29,13 +29,18 @@ impl Command {
 
     /// Adds a string of any content: quoted where that is possible, else as a
     /// synchronising literal, so nothing in it can end the command (RFC 3501 §4.3).
-    pub(super) fn string(mut self, text: &str) -> Self {
+    pub(super) fn string(self, text: &str) -> Self {
+        self.text(" ").bare_string(text)
+    }
+
+    /// [`Self::string`] without the space in front.
+    pub(super) fn bare_string(mut self, text: &str) -> Self {
         if needs_literal(text) {
-            self.append(format!(" {{{}}}\r\n", text.len()).as_bytes());
+            self.append(format!("{{{}}}\r\n", text.len()).as_bytes());
             self.pieces.push(text.as_bytes().to_vec());
         } else {
             let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-            self.append(format!(" \"{escaped}\"").as_bytes());
+            self.append(format!("\"{escaped}\"").as_bytes());
         }
         self
     }

@@ -25,7 +25,7 @@ pub enum ImapError {
         #[source]
         source: io::Error,
     },
-    /// A large message could not be written to the local spool.
+    /// A large message could not be written to the local spool, or not be read from it.
     #[error(transparent)]
     Spool(#[from] SpoolError),
     /// The server refused the user name or password.
@@ -58,6 +58,9 @@ pub enum ImapError {
     /// The server forbids sign-in on this connection (RFC 3501 LOGINDISABLED).
     #[error("the server forbids sign-in with a password on this connection")]
     LoginDisabled,
+    /// Somebody else is to be acted for, which only AUTH=PLAIN can say (RFC 4616).
+    #[error("the server offers no sign-in that can act for another user (AUTH=PLAIN)")]
+    NoAuthzid,
     /// The first line is no IMAP greeting.
     #[error("the server does not speak IMAP on this port: {line}")]
     NotImap {
@@ -117,6 +120,12 @@ pub enum ImapError {
         /// Its length in bytes.
         length: usize,
     },
+    /// A message or a name cannot be put into a command. Nothing of it was sent.
+    #[error("cannot send {what} to an IMAP server")]
+    Unsendable {
+        /// What is in the way, raw; escape it before it reaches a terminal.
+        what: String,
+    },
 }
 
 /// A lost connection: the engine's back-off grows from here.
@@ -140,13 +149,15 @@ impl ImapError {
                 (Scope::Account, RetryAfter(wait_for(words)))
             }
             Self::No { command, .. } | Self::Bad { command, .. } => match *command {
-                FETCH => (Scope::Message, Skip),
-                EXAMINE => (Scope::Mailbox, Skip),
+                FETCH | STORE | MOVE => (Scope::Message, Skip),
+                EXAMINE | SELECT | CREATE | SUBSCRIBE => (Scope::Mailbox, Skip),
                 _ => (Scope::Account, Abort),
             },
             Self::MailboxGone { .. } => (Scope::Mailbox, Skip),
             Self::Parse { .. } => (Scope::Message, RetryNow),
-            Self::LiteralTooLarge { .. } | Self::AnswerTooLarge => (Scope::Message, Skip),
+            Self::LiteralTooLarge { .. } | Self::AnswerTooLarge | Self::Unsendable { .. } => {
+                (Scope::Message, Skip)
+            }
             Self::CommandTooLong { .. } => (Scope::Mailbox, Skip),
             // Sign-in is never retried: a second refusal is how accounts get locked.
             Self::SignInRefused { .. }
@@ -156,6 +167,7 @@ impl ImapError {
             | Self::Preauth
             | Self::ResponseInjection
             | Self::LoginDisabled
+            | Self::NoAuthzid
             | Self::NotImap { .. } => (Scope::Account, Abort),
         }
     }
@@ -208,6 +220,12 @@ impl ImapError {
 
 pub(super) const EXAMINE: &str = "EXAMINE";
 pub(super) const FETCH: &str = "UID FETCH";
+pub(super) const APPEND: &str = "APPEND";
+pub(super) const SELECT: &str = "SELECT";
+pub(super) const CREATE: &str = "CREATE";
+pub(super) const SUBSCRIBE: &str = "SUBSCRIBE";
+pub(super) const STORE: &str = "UID STORE";
+pub(super) const MOVE: &str = "UID MOVE";
 
 fn wait_for(words: &str) -> Duration {
     match suggested_backoff(words) {
@@ -287,6 +305,22 @@ mod tests {
                 RetryAfter(BUSY),
             ),
             (no(EXAMINE, "denied"), Scope::Mailbox, Skip),
+            (no(SELECT, "denied"), Scope::Mailbox, Skip),
+            (no(CREATE, "denied"), Scope::Mailbox, Skip),
+            (no(SUBSCRIBE, "denied"), Scope::Mailbox, Skip),
+            (no(STORE, "denied"), Scope::Message, Skip),
+            (no(MOVE, "denied"), Scope::Message, Skip),
+            (
+                no(CREATE, "[UNAVAILABLE] later"),
+                Scope::Account,
+                RetryAfter(BUSY),
+            ),
+            (
+                ImapError::Unsendable { what: words() },
+                Scope::Message,
+                Skip,
+            ),
+            (ImapError::NoAuthzid, Scope::Account, Abort),
             (no("LIST", "denied"), Scope::Account, Abort),
             (
                 ImapError::MailboxGone { words: words() },

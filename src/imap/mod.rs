@@ -1,10 +1,11 @@
-//! IMAP as a source: sessions that look and never touch.
+//! IMAP: sessions that look and never touch, and a type of their own for those that write.
 //!
 //! Bytes and facts, never policy: which mailboxes matter, how deep to pipeline and when to
-//! try again is decided above. Mailboxes are opened by EXAMINE and read by BODY.PEEK[];
-//! there is no command here that asks a server for a change.
+//! try again is decided above. A [`Session`] opens mailboxes by EXAMINE and reads them by
+//! BODY.PEEK[]; it has no command that asks a server for a change. Only a [`TargetSession`]
+//! has such commands, and whoever reads a source never holds one.
 //!
-//! Every future of a [`Session`] that is dropped before its end leaves the session between
+//! Every future of a session that is dropped before its end leaves the session between
 //! two answers: drop the session with it and connect again.
 
 mod capabilities;
@@ -20,6 +21,8 @@ mod reply;
 mod select;
 mod session;
 mod signin;
+mod target;
+mod uid_code;
 pub mod utf7;
 mod wire;
 mod wire_filter;
@@ -36,3 +39,7 @@ pub use quirks::Quirks;
 pub use reply::{Tagged, TaggedStatus};
 pub use select::Examined;
 pub use session::Session;
+pub use target::{
+    Append, AppendBody, AppendReply, AppendUid, Appending, Created, Literals, Namespace,
+    PermanentFlags, Quota, Selected, Sent, StoreFlags, TargetSession, renders,
+};

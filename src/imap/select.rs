@@ -1,10 +1,11 @@
 //! The state of mailboxes: STATUS for many, EXAMINE for one.
 
-use imap_proto::{MailboxDatum, Response, ResponseCode, StatusAttribute};
+use imap_proto::{MailboxDatum, Outcome, Response, ResponseCode, StatusAttribute};
 
 use super::command::Command;
 use super::error::{EXAMINE, ImapError};
 use super::list::name_of;
+use super::reply::words_of;
 use super::session::Session;
 use super::wire::{Answer, Filter};
 use crate::model::MailboxStatus;
@@ -21,6 +22,15 @@ pub struct Examined {
     pub uidnext: Option<u32>,
     /// HIGHESTMODSEQ; `None` without CONDSTORE and for a mailbox without mod-sequences.
     pub highestmodseq: Option<u64>,
+}
+
+/// What a server says when it opens a mailbox.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) examined: Examined,
+    /// PERMANENTFLAGS; `None` where the server does not say.
+    pub(super) permanent: Option<Vec<String>>,
+    pub(super) read_only: bool,
 }
 
 /// STATUS commands in flight: enough to hide the round trips, little enough for the
@@ -115,30 +125,42 @@ impl Session {
     /// A refusal is [`ImapError::No`], or [`ImapError::MailboxGone`] where the server says
     /// so or lists it no more; no mailbox is open then.
     pub async fn examine(&mut self, wire: &str) -> Result<Examined, ImapError> {
+        Ok(self.open(EXAMINE, wire).await?.examined)
+    }
+
+    /// EXAMINE or SELECT: they differ in what the server lets happen afterwards.
+    pub(super) async fn open(
+        &mut self,
+        name: &'static str,
+        wire: &str,
+    ) -> Result<Opened, ImapError> {
         self.was_opened = true;
         let condstore = if self.capabilities().condstore() {
             " (CONDSTORE)"
         } else {
             ""
         };
-        let command = Command::new(EXAMINE, "").string(wire).text(condstore);
+        let command = Command::new(name, "").string(wire).text(condstore);
         let mut exists = None;
+        let mut permanent = None;
+        let mut read_only = false;
         let mut status = MailboxStatus::default();
         let result = self
             .wire
-            .run_ok(command, |response, _| match response {
+            .run_ok(command, |response, filter| match response {
                 // The last one counts: earlier ones may be of the mailbox open before.
                 Response::MailboxData(MailboxDatum::Exists(n)) => exists = Some(*n),
                 Response::Data { outcome, .. } => match outcome.code {
+                    Some(ResponseCode::ReadOnly) => read_only = true,
                     Some(ResponseCode::UidValidity(n)) => status.uidvalidity = Some(n),
                     Some(ResponseCode::UidNext(n)) => status.uidnext = Some(n),
                     Some(ResponseCode::HighestModSeq(n)) => status.highestmodseq = modseq(n),
-                    _ => {}
+                    _ => permanent = permanent_flags(outcome, filter).or(permanent.take()),
                 },
                 _ => {}
             })
             .await;
-        match result {
+        let reply = match result {
             // QUIRK(Dovecot 2.3.19): a mailbox that is gone gets a NO without a code, as does
             // one that is locked or broken. LIST tells them apart.
             Err(ImapError::No { words, .. }) if self.is_listed_no_more(wire).await? => {
@@ -146,11 +168,15 @@ impl Session {
             }
             other => other?,
         };
-        Ok(Examined {
-            exists: exists.ok_or_else(|| self.wire.unreadable())?,
-            uidvalidity: status.uidvalidity,
-            uidnext: status.uidnext,
-            highestmodseq: status.highestmodseq,
+        Ok(Opened {
+            examined: Examined {
+                exists: exists.ok_or_else(|| self.wire.unreadable())?,
+                uidvalidity: status.uidvalidity,
+                uidnext: status.uidnext,
+                highestmodseq: status.highestmodseq,
+            },
+            permanent,
+            read_only: read_only || reply.has_code("READ-ONLY"),
         })
     }
 
@@ -160,6 +186,25 @@ impl Session {
         // QUIRK(Zoho, IMAP4 Server, 2026-01): LIST now and then answers with nothing.
         Ok(!listed.is_empty() && listed.iter().all(|m| m.wire != wire || !m.selectable()))
     }
+}
+
+/// PERMANENTFLAGS, also where the parser gives up on one of them: then as many as can be read
+/// of the line as it came.
+fn permanent_flags(outcome: &Outcome<'_>, filter: &Filter) -> Option<Vec<String>> {
+    if let Some(ResponseCode::PermanentFlags(flags)) = &outcome.code {
+        return Some(flags.iter().map(|flag| flag.to_string()).collect());
+    }
+    let words = words_of(filter.status_line());
+    let (code, rest) = words.strip_prefix('[')?.split_once(" (")?;
+    if !code.eq_ignore_ascii_case("PERMANENTFLAGS") {
+        return None;
+    }
+    let list = match rest.split_once(')') {
+        Some((list, _)) => list,
+        // What is remembered of a line may end within a flag.
+        None => rest.rsplit_once(' ').map_or("", |(whole, _)| whole),
+    };
+    Some(list.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 pub(super) fn status_of(

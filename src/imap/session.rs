@@ -70,6 +70,10 @@ impl Session {
             let transport = start_tls(wire, &endpoint.host, net).await?;
             wire = Wire::new(transport, spool)?;
         }
+        // We were let in already, as whoever it is.
+        if greeting.preauth && credentials.authzid.is_some() {
+            return Err(ImapError::NoAuthzid);
+        }
         if !greeting.preauth {
             let capabilities = capabilities(&mut wire).await?;
             sign_in(&mut wire, &capabilities, credentials).await?;

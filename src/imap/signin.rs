@@ -15,13 +15,17 @@ use crate::secret::Credentials;
 ///
 /// AUTHENTICATE PLAIN comes first, since it carries every character as it is; LOGIN is for
 /// servers that do not offer it. LOGINDISABLED forbids only the latter (RFC 3501 §7.2.1).
+/// Acting for somebody else goes by PLAIN alone: LOGIN would open the user's own mail.
 pub(super) async fn sign_in(
     wire: &mut Wire,
     capabilities: &Capabilities,
     credentials: &Credentials,
 ) -> Result<(), ImapError> {
     let Some(command) = command(capabilities, credentials) else {
-        return Err(ImapError::LoginDisabled);
+        return Err(match credentials.authzid {
+            Some(_) => ImapError::NoAuthzid,
+            None => ImapError::LoginDisabled,
+        });
     };
     let name = command.name;
     let result = match wire.run(command, |_, _| {}).await {
@@ -34,7 +38,6 @@ pub(super) async fn sign_in(
 }
 
 fn command(capabilities: &Capabilities, credentials: &Credentials) -> Option<Command> {
-    let Credentials { user, secret } = credentials;
     if capabilities.has("AUTH=PLAIN") {
         let response = plain(credentials);
         return Some(if capabilities.has("SASL-IR") {
@@ -47,20 +50,18 @@ fn command(capabilities: &Capabilities, credentials: &Credentials) -> Option<Com
                 .sasl()
         });
     }
-    if capabilities.has("LOGINDISABLED") {
+    if capabilities.has("LOGINDISABLED") || credentials.authzid.is_some() {
         return None;
     }
     Some(
         Command::new("LOGIN", "")
-            .string(user)
-            .string(secret.expose()),
+            .string(&credentials.user)
+            .string(credentials.secret.expose()),
     )
 }
 
-/// RFC 4616: no authorisation identity, then user and password.
 fn plain(credentials: &Credentials) -> String {
-    let Credentials { user, secret } = credentials;
-    STANDARD.encode(format!("\0{user}\0{}", secret.expose()))
+    STANDARD.encode(credentials.plain())
 }
 
 fn judge(command: &'static str, reply: Tagged) -> Result<(), ImapError> {

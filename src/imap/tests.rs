@@ -32,14 +32,15 @@ C: m1 LOGIN \"anna\" \"s e\\\"ret\"
 S: m1 OK [CAPABILITY IMAP4rev1] in
 ";
 
-fn credentials() -> Credentials {
+pub(super) fn credentials() -> Credentials {
     Credentials {
         user: "anna".into(),
         secret: Secret::new("s e\"ret".into()),
+        authzid: None,
     }
 }
 
-fn endpoint(security: Security) -> Endpoint {
+pub(super) fn endpoint(security: Security) -> Endpoint {
     Endpoint {
         host: "localhost".into(),
         port: 143,
@@ -47,7 +48,7 @@ fn endpoint(security: Security) -> Endpoint {
     }
 }
 
-fn options() -> NetOptions {
+pub(super) fn options() -> NetOptions {
     let wait = Duration::from_millis(300);
     NetOptions {
         timeouts: Timeouts {
@@ -62,7 +63,11 @@ fn options() -> NetOptions {
 
 /// Plays a script: `S: ` lines are sent, `C: ` lines are expected, `S< ` and `C< ` lines
 /// come without CRLF. At most `budget` bytes are sent, then the peer hangs up.
-async fn play(mut stream: DuplexStream, script: String, mut budget: usize) -> Option<String> {
+pub(super) async fn play(
+    mut stream: DuplexStream,
+    script: String,
+    mut budget: usize,
+) -> Option<String> {
     for line in script.replace("VERSION", env!("CARGO_PKG_VERSION")).lines() {
         let (kind, text) = line.split_at(3);
         let text = text.replace("\\r", "\r").replace("\\n", "\n");
@@ -119,7 +124,7 @@ async fn refused(script: &str) -> ImapError {
     session(script, 4096).await.unwrap_err()
 }
 
-fn uids(uids: &[u32]) -> UidSet {
+pub(super) fn uids(uids: &[u32]) -> UidSet {
     uids.iter().copied().collect()
 }
 
@@ -301,7 +306,7 @@ async fn wrong_tags_bye_and_garbage_end_the_session_with_an_error() {
             "{answer}: {error:?}"
         );
     }
-    let noise = "S: * OK [APPENDUID 1 2] x\nS: * OK [COPYUID 1 2 3] x\nS: * NO [WEIRD a b] x\nS: * OK [ALERT]\u{e9}\n";
+    let noise = "S: * OK [APPENDUID 1 2] x\nS: * OK [COPYUID 1 2 3] x\nS: * NO [WEIRD a b] x\nS: * OK [ALERT]\u{e9}\nS: * NO [BADCHARSET (\"]\")]\u{e9}\nS: * OK [PERMANENTFLAGS (a]b)]\u{e9}\n";
     let mut session = signed_in(&format!(
         "C: m2 NOOP\n{noise}S: m2 OK [CAPABILITY IMAP4rev1 X] x\n"
     ))

@@ -8,6 +8,7 @@ use super::capabilities::Capabilities;
 use super::command::{Command, MAX_LINE};
 use super::error::ImapError;
 use super::reply::{Tagged, TaggedStatus, words_of};
+use super::uid_code::UidCode;
 use super::wire_filter::WireFilter;
 use crate::net::{Transport, random_token};
 use crate::spool::SpoolOptions;
@@ -22,6 +23,8 @@ pub(super) struct Wire {
     last_tag: u32,
     /// The last capabilities the server sent, with whatever command.
     pub(super) announced: Option<Capabilities>,
+    /// The UIDs the last tagged response told.
+    pub(super) uid_code: Option<UidCode>,
 }
 
 /// One answer.
@@ -51,6 +54,7 @@ impl Wire {
             client: Client::new(WireFilter::new(transport, spool, token)),
             last_tag: 0,
             announced: None,
+            uid_code: None,
         })
     }
 
@@ -59,9 +63,14 @@ impl Wire {
         self.client.into_inner().into_inner()
     }
 
-    /// The last ESEARCH or ENABLED response as it came.
-    pub(super) fn take_aside(&mut self) -> Option<Vec<u8>> {
-        self.client.get_mut().take_aside()
+    /// The responses of a name that were kept aside, as they came; those of others are dropped.
+    pub(super) fn take_aside(&mut self, name: &str) -> Vec<Vec<u8>> {
+        self.client.get_mut().take_aside(name)
+    }
+
+    /// Drops what came aside before the question.
+    pub(super) fn forget_aside(&mut self) {
+        drop(self.take_aside(""));
     }
 
     /// Whether the server has sent more than was asked for.
@@ -158,7 +167,12 @@ impl Wire {
             self.announced = Some(capabilities);
         }
         match response.parsed() {
-            Response::Done { tag, status, .. } => {
+            Response::Done {
+                tag,
+                status,
+                outcome,
+            } => {
+                self.uid_code = outcome.code.as_ref().and_then(UidCode::of);
                 let words = words_of(filter.status_line());
                 match (tag.0.parse(), tagged(status)) {
                     (Ok(tag), Some(status)) => Ok(Answer::Done(tag, Tagged::new(status, words))),
@@ -209,12 +223,13 @@ impl Wire {
         self.flush().await
     }
 
-    fn begin(&mut self) -> Tag {
+    /// The tag of a command that is written piece by piece.
+    pub(super) fn begin(&mut self) -> Tag {
         self.last_tag = self.last_tag.wrapping_add(1);
         Tag(self.last_tag)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), ImapError> {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ImapError> {
         let result = self.client.get_mut().write_all(bytes).await;
         result.map_err(|error| self.failed(error))
     }
@@ -225,7 +240,8 @@ impl Wire {
 }
 
 impl Tag {
-    fn text(self) -> String {
+    /// The tag and the space behind it.
+    pub(super) fn text(self) -> String {
         format!("m{} ", self.0)
     }
 }

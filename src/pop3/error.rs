@@ -44,6 +44,9 @@ pub enum Pop3Error {
     /// The user name or the password holds a line end or a NUL.
     #[error("the user name or the password holds a character that POP3 cannot carry")]
     Unsendable,
+    /// Somebody else is to be acted for, which only AUTH PLAIN can say (RFC 4616).
+    #[error("the server offers no sign-in that can act for another user (AUTH PLAIN)")]
+    NoAuthzid,
     /// STLS is needed and not offered.
     #[error("the server does not offer STLS")]
     StartTlsUnavailable,
@@ -142,6 +145,7 @@ impl Pop3Error {
             | Self::AnswerTooLarge { .. }
             | Self::Net(_)
             | Self::Unsendable
+            | Self::NoAuthzid
             | Self::NoUidl
             | Self::StartTlsUnavailable
             | Self::StartTlsRefused { .. }

@@ -1,6 +1,6 @@
 //! Proving who we are, in the way that shows the server's own words when it fails.
 
-use async_pop::sasl::{Authenticator, PlainAuthenticator};
+use async_pop::sasl::Authenticator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -11,6 +11,19 @@ use crate::secret::Credentials;
 
 /// A line of AUTH with its response in it may have 255 bytes (RFC 5034 §4).
 const AUTH_LINE_MAX: usize = 255;
+
+/// AUTH PLAIN with its response, which async-pop encodes. Its own knows no authzid.
+struct PlainAtOnce(String);
+
+impl Authenticator for PlainAtOnce {
+    fn mechanism(&self) -> &str {
+        "PLAIN"
+    }
+
+    fn auth(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
+}
 
 /// AUTH PLAIN whose response waits until it is asked for.
 struct PlainOnRequest;
@@ -62,8 +75,7 @@ pub(super) async fn sign_in(
 
 /// Whether async-pop got us in. Its errors say little; the stream knows the reason.
 async fn attempt(stream: &mut SignInStream, credentials: &Credentials) -> Result<bool, Pop3Error> {
-    let Credentials { user, secret } = credentials;
-    let secret = secret.expose();
+    let (user, secret) = (&credentials.user, credentials.secret.expose());
     let fits = "AUTH PLAIN \r\n".len() + plain(credentials).len() <= AUTH_LINE_MAX;
     stream.replay_greeting();
     let Ok(mut client) = async_pop::new(&mut *stream).await else {
@@ -72,15 +84,16 @@ async fn attempt(stream: &mut SignInStream, credentials: &Credentials) -> Result
     // A token would go in here, by async-pop's OAuth2Authenticator and XOAUTH2.
     if client.has_auth_mechanism("PLAIN") {
         return Ok(if fits {
-            client
-                .auth(PlainAuthenticator::new(user, secret))
-                .await
-                .is_ok()
+            client.auth(PlainAtOnce(credentials.plain())).await.is_ok()
         } else {
             client.auth(PlainOnRequest).await.is_ok()
         });
     }
-    if [user, secret]
+    // USER and PASS would open the user's own maildrop.
+    if credentials.authzid.is_some() {
+        return Err(Pop3Error::NoAuthzid);
+    }
+    if [user.as_str(), secret]
         .iter()
         .any(|text| text.contains(['\r', '\n', '\0']))
     {
@@ -125,8 +138,6 @@ fn announced(stream: &mut SignInStream) -> Result<Capabilities, Pop3Error> {
     Ok(announced.unwrap_or_else(Capabilities::unknown))
 }
 
-/// RFC 4616: no authorisation identity, then user and password.
 fn plain(credentials: &Credentials) -> String {
-    let Credentials { user, secret } = credentials;
-    STANDARD.encode(format!("\0{user}\0{}", secret.expose()))
+    STANDARD.encode(credentials.plain())
 }

@@ -58,6 +58,7 @@ fn credentials() -> Credentials {
     Credentials {
         user: "anna".into(),
         secret: Secret::new(SECRET.into()),
+        authzid: None,
     }
 }
 

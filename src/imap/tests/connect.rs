@@ -187,3 +187,60 @@ async fn starttls_protects_everything_after_it() {
     assert!(matches!(error, ImapError::Net(_)), "{error:?}");
     assert_eq!(error.disposition(), (Scope::Account, Disposition::Abort));
 }
+
+#[tokio::test]
+async fn acting_for_somebody_else_goes_by_plain_or_not_at_all() {
+    let credentials = Credentials {
+        user: "boss".into(),
+        secret: Secret::new("pw".into()),
+        authzid: Some("anna".into()),
+    };
+    // anna NUL boss NUL pw
+    let response = "YW5uYQBib3NzAHB3";
+    let table = [
+        (
+            format!(
+                "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\n\
+                 C: m1 AUTHENTICATE PLAIN {response}\nS: m1 OK [CAPABILITY IMAP4rev1] in\n"
+            ),
+            None,
+        ),
+        (
+            format!(
+                "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN LOGINDISABLED] hi\n\
+                 C: m1 AUTHENTICATE PLAIN\nS: + \nC: {response}\nS: m1 OK [CAPABILITY IMAP4rev1] in\n"
+            ),
+            None,
+        ),
+        (
+            format!(
+                "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\n\
+                 C: m1 AUTHENTICATE PLAIN {response}\nS: m1 NO {response} may not\n"
+            ),
+            Some("SignInRefused { words: \"… may not\" }"),
+        ),
+        (
+            "S: * OK [CAPABILITY IMAP4rev1 AUTH=LOGIN] hi\n".into(),
+            Some("NoAuthzid"),
+        ),
+        (
+            "S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hi\n".into(),
+            Some("NoAuthzid"),
+        ),
+        (
+            "S: * PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN] you\n".into(),
+            Some("NoAuthzid"),
+        ),
+    ];
+    for (script, refusal) in table {
+        let (ours, theirs) = duplex(4096);
+        let peer = tokio::spawn(play(theirs, script.clone(), usize::MAX));
+        let net = options();
+        let transport = Transport::memory(ours, &net);
+        let endpoint = endpoint(Security::Tls);
+        let result = Session::over(transport, &endpoint, &net, &credentials, None).await;
+        let error = result.map(drop).err().map(|error| format!("{error:?}"));
+        assert_eq!(error.as_deref(), refusal, "{script}");
+        assert_eq!(peer.await.unwrap().as_deref(), Some(""), "{script}");
+    }
+}

@@ -155,3 +155,18 @@ async fn a_command_no_server_would_take_is_not_sent() {
     assert_eq!(session.status(&[long]).await.unwrap(), [None]);
     session.noop().await.unwrap();
 }
+
+#[tokio::test]
+async fn identity_fields_are_asked_for_with_received() {
+    let fields = "HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT RECEIVED)";
+    let mut session = signed_in(&format!(
+        "C: m2 UID FETCH 1:2 (UID BODY.PEEK[{fields}])\n\
+         S: * 1 FETCH (UID 1 BODY[{fields}] {{15}}\nS< Received: a\\r\\n\\r\\n)\\r\\n\n\
+         S: * 2 FETCH (FLAGS ())\nS: m2 OK\n"
+    ))
+    .await;
+    let mut found = Vec::new();
+    let each = |uid, header: &[u8]| found.push((uid, header.to_vec()));
+    session.identity_fields(&uids(&[1, 2]), each).await.unwrap();
+    assert_eq!(found, [(1, b"Received: a\r\n\r\n".to_vec())]);
+}

@@ -1,7 +1,7 @@
 //! One line of a response: what kind it is, whether a literal follows, and how it must be
 //! put so that the parser reads it. Pure.
 
-use memchr::{memchr, memchr3_iter, memrchr};
+use memchr::{memchr, memchr3_iter, memmem, memrchr};
 
 /// What a response is, as far as its first line tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,13 +54,10 @@ impl Kind {
     }
 }
 
-/// Whether a line is for us to read and not for the parser.
-pub(super) fn is_aside(line: &[u8]) -> bool {
+/// Whether a line is an untagged response of one of these names.
+pub(super) fn is_response(line: &[u8], names: &[&str]) -> bool {
     let mut words = line.split(|b| b.is_ascii_whitespace());
-    words.next() == Some(b"*")
-        && words
-            .next()
-            .is_some_and(|word| is(word, &["ESEARCH", "ENABLED"]))
+    words.next() == Some(b"*") && words.next().is_some_and(|word| is(word, names))
 }
 
 fn is(word: &[u8], names: &[&str]) -> bool {
@@ -121,7 +118,8 @@ pub(super) fn end_in_crlf(line: &mut Vec<u8>) {
 /// Makes a status line harmless to the parser.
 ///
 /// QUIRK(imap-proto 0.17): it cuts one *byte* off the text behind a code it knows, so it
-/// panics on `[ALERT]é` and swallows the `T` of `[ALERT]Text`; it cannot read a NUL.
+/// panics on `[ALERT]é` and swallows the `T` of `[ALERT]Text`; it cannot read a NUL. It takes
+/// a `]` for a part of a flag, so in PERMANENTFLAGS the code ends behind the list.
 pub(super) fn mend_text(line: &mut Vec<u8>) {
     for byte in line.iter_mut().filter(|byte| **byte == 0) {
         *byte = b'?';
@@ -136,13 +134,31 @@ pub(super) fn mend_text(line: &mut Vec<u8>) {
         return;
     };
     let start = line.len() - text.len();
-    let Some(close) = memchr(b']', text) else {
+    let flags = text
+        .get(..FLAGS.len())
+        .filter(|head| head.eq_ignore_ascii_case(FLAGS))
+        .and_then(|_| memmem::find(text, b")]"));
+    let Some(close) = flags.map(|at| at + 1).or_else(|| memchr(b']', text)) else {
         return;
     };
     if !matches!(text.get(close + 1), Some(b' ' | b'\r')) {
         line.insert(start + close + 1, b' ');
     }
+    // Where the parser sees the end of a code elsewhere, as in `[BADCHARSET ("]")]é`.
+    let is_cut = |pair: &[u8]| matches!(pair, [b']', 0x80..=0xff]);
+    if line.windows(2).any(is_cut) {
+        let mut mended = Vec::with_capacity(line.len() + 16);
+        for (at, &byte) in line.iter().enumerate() {
+            mended.push(byte);
+            if at >= start && line.get(at..at + 2).is_some_and(is_cut) {
+                mended.push(b' ');
+            }
+        }
+        *line = mended;
+    }
 }
+
+const FLAGS: &[u8] = b"[PERMANENTFLAGS ";
 
 /// How deep parentheses may nest. Real FETCH data of ours has two levels.
 const MAX_DEPTH: u32 = 64;
@@ -262,6 +278,14 @@ mod tests {
         for (line, mended) in [
             ("* OK [ALERT]é\r\n", "* OK [ALERT] é\r\n"),
             ("a1 NO [ALERT]Text ]x\r\n", "a1 NO [ALERT] Text ]x\r\n"),
+            (
+                "* OK [PERMANENTFLAGS (a]b \\*)]é\r\n",
+                "* OK [PERMANENTFLAGS (a]b \\*)] é\r\n",
+            ),
+            (
+                "* NO [BADCHARSET (\"]\")]é ]\r\n",
+                "* NO [BADCHARSET (\"] \")] é ]\r\n",
+            ),
             ("* OK [UNSEEN 3]\r\n", "* OK [UNSEEN 3]\r\n"),
             ("* OK [UNSEEN 3] x\r\n", "* OK [UNSEEN 3] x\r\n"),
             ("+ [ALERT]x\r\n", "+ [ALERT] x\r\n"),

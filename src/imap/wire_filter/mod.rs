@@ -19,6 +19,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
@@ -53,9 +54,13 @@ impl From<WireError> for io::Error {
 const MAX_LINES: usize = 16 * 1024 * 1024;
 /// Spooled literals in one response; we ask for one.
 const MAX_SPOOLED: usize = 16;
+/// Responses kept aside; together they have no more bytes than one may have.
+const MAX_ASIDE: usize = 64;
 /// How much of a status line is remembered.
 const REMEMBERED: usize = 1024;
 const BUFFER: usize = 64 * 1024;
+/// The responses that are for us to read and not for the parser.
+const ASIDE: [&str; 4] = ["ESEARCH", "ENABLED", "NAMESPACE", "QUOTA"];
 
 /// Bounds, diverts and mends what a server sends. Writing passes through.
 pub(super) struct WireFilter<T> {
@@ -75,7 +80,7 @@ pub(super) struct WireFilter<T> {
     response: Response,
     status_line: Vec<u8>,
     first_line: Vec<u8>,
-    aside: Option<Vec<u8>>,
+    aside: VecDeque<Vec<u8>>,
 }
 
 enum State {
@@ -129,7 +134,7 @@ impl<T> WireFilter<T> {
             response: Response::new(),
             status_line: Vec::new(),
             first_line: Vec::new(),
-            aside: None,
+            aside: VecDeque::new(),
         }
     }
 
@@ -153,10 +158,25 @@ impl<T> WireFilter<T> {
         &self.first_line
     }
 
-    /// The last response of those the parser cannot read or would mistake, as it came: ESEARCH
-    /// (RFC 4731) and ENABLED (RFC 5161), which it takes for capabilities.
-    pub(super) fn take_aside(&mut self) -> Option<Vec<u8>> {
-        self.aside.take()
+    /// Responses the parser cannot read or would mistake, as they came, the last 64 at most:
+    /// ESEARCH (RFC 4731), ENABLED (RFC 5161), which it takes for capabilities, NAMESPACE
+    /// (RFC 2342) and QUOTA (RFC 9208). One with a literal in it is not kept.
+    ///
+    /// Those of the name are returned, the others dropped.
+    pub(super) fn take_aside(&mut self, name: &str) -> Vec<Vec<u8>> {
+        let mut all = std::mem::take(&mut self.aside);
+        all.retain(|line| line::is_response(line, &[name]));
+        all.into()
+    }
+
+    fn keep_aside(&mut self, line: &[u8]) {
+        let bytes = |aside: &VecDeque<Vec<u8>>| aside.iter().map(Vec::len).sum::<usize>();
+        while self.aside.len() >= MAX_ASIDE
+            || !self.aside.is_empty() && bytes(&self.aside) + line.len() > MAX_LINES
+        {
+            self.aside.pop_front();
+        }
+        self.aside.push_back(line.to_vec());
     }
 
     /// Whether the last response held a literal. If not, its strings were quoted, and the
@@ -235,8 +255,8 @@ impl<T> WireFilter<T> {
             Announced::Malformed { text } => return Err(self.too_large(text)),
         }
         if self.response.kind == Kind::Unknown {
-            if line::is_aside(&line) {
-                self.aside = Some(line.clone());
+            if self.response.literals == 0 && line::is_response(&line, &ASIDE) {
+                self.keep_aside(&line);
             }
             line.clear();
         }

@@ -256,3 +256,32 @@ async fn measure_a_gigabyte() {
         println!("messages of {size}: {:?} per GiB", started.elapsed());
     }
 }
+
+#[tokio::test]
+async fn answers_beside_the_parser_are_kept_whole_and_within_reason() {
+    let sent = "* ESEARCH (TAG \"m2\") UID {3}\r\nALL 1:9\r\n* quota a (STORAGE 1 2)\r\n\
+                * QUOTA {1}\r\nb (STORAGE 1 2)\r\n* QUOTAROOT x a\r\n* NAMESPACE NIL NIL NIL\r\n\
+                * QUOTA c ()\r\n";
+    let mut filter = filter(sent.as_bytes(), 7, None);
+    drain(&mut filter).await;
+    let kept = filter.take_aside("QUOTA");
+    assert_eq!(
+        kept,
+        [&b"* quota a (STORAGE 1 2)\r\n"[..], b"* QUOTA c ()\r\n"]
+    );
+    // What was not asked for is gone with it.
+    assert!(filter.take_aside("NAMESPACE").is_empty());
+
+    let many: String = (0..100).map(|n| format!("* ENABLED {n}\r\n")).collect();
+    let long = "x".repeat(6 * 1024 * 1024);
+    let large: String = (0..4).map(|n| format!("* ESEARCH {n}{long}\r\n")).collect();
+    for (sent, kept) in [(&many, 64), (&large, 2)] {
+        let mut filter = super::tests::filter(sent.as_bytes(), 1 << 20, None);
+        drain(&mut filter).await;
+        let name = if kept == 2 { "ESEARCH" } else { "ENABLED" };
+        let aside = filter.take_aside(name);
+        assert_eq!(aside.len(), kept);
+        let last = if kept == 2 { "3xx" } else { "99\r" };
+        assert!(String::from_utf8_lossy(&aside[kept - 1]).contains(last));
+    }
+}

@@ -125,6 +125,7 @@ async fn a_long_response_waits_until_it_is_asked_for() {
     let credentials = Credentials {
         user: "anna".into(),
         secret: Secret::new("x".repeat(200)),
+        authzid: None,
     };
     let (ours, theirs) = duplex(4096);
     let response = format!("AGFubmEA{}", "eHh4".repeat(66) + "eHg=");
@@ -141,11 +142,40 @@ async fn a_long_response_waits_until_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn acting_for_somebody_else_goes_by_plain_or_not_at_all() {
+    let credentials = Credentials {
+        user: "boss".into(),
+        secret: Secret::new("pw".into()),
+        authzid: Some("anna".into()),
+    };
+    let sign_in = async |script: &str| {
+        let (ours, theirs) = duplex(4096);
+        let peer = tokio::spawn(play(theirs, script.to_owned(), usize::MAX));
+        let net = options();
+        let transport = Transport::memory(ours, &net);
+        let endpoint = endpoint(Security::Tls);
+        let session = Session::over(transport, &endpoint, &net, &credentials, None).await;
+        (session.map(drop), peer.await.unwrap())
+    };
+    // anna NUL boss NUL pw
+    let plain = "S: +OK\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\n\
+                 C: AUTH PLAIN YW5uYQBib3NzAHB3\nS: +OK\nC: CAPA\nS: -ERR\n";
+    let (result, rest) = sign_in(plain).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert!(rest.is_some());
+    let (result, rest) = sign_in("S: +OK\nC: CAPA\nS: +OK\nS: USER\nS: .\n").await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, Pop3Error::NoAuthzid), "{error:?}");
+    assert_eq!(rest.as_deref(), Some(""));
+}
+
+#[tokio::test]
 async fn a_password_that_would_be_two_commands_is_not_sent() {
     for (user, secret) in [("anna", "x\r\nDELE 1"), ("an\nna", "x"), ("anna", "x\0")] {
         let credentials = Credentials {
             user: user.into(),
             secret: Secret::new(secret.into()),
+            authzid: None,
         };
         let (ours, theirs) = duplex(4096);
         let script = "S: +OK\nC: CAPA\nS: -ERR\n".to_owned();

@@ -10,11 +10,11 @@ mod changes;
 pub mod changes_of_mind;
 pub mod command;
 mod fetch;
-mod headers;
+pub mod headers;
 mod history;
 mod mailboxes;
 pub mod mirror;
-mod serve;
+pub mod serve;
 pub mod trial;
 mod world;
 

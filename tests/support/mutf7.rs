@@ -36,22 +36,28 @@ fn flush(out: &mut String, shifted: &mut String) {
 }
 
 pub fn decode(wire: &str) -> String {
+    try_decode(wire).expect("a mailbox name in modified UTF-7")
+}
+
+/// `None` where it is no modified UTF-7.
+pub fn try_decode(wire: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = wire;
     while let Some((plain, after)) = rest.split_once('&') {
-        let (coded, tail) = after.split_once('-').expect("a shift that ends");
+        let (coded, tail) = after.split_once('-')?;
         out.push_str(plain);
         if coded.is_empty() {
             out.push('&');
         } else {
-            let bytes = ENGINE.decode(coded).expect("base64 in a mailbox name");
-            let utf16 = bytes
+            let bytes = ENGINE.decode(coded).ok()?;
+            let utf16: Vec<u16> = bytes
                 .chunks(2)
-                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            out.extend(char::decode_utf16(utf16).map(|c| c.expect("UTF-16 in a mailbox name")));
+                .map(|pair| Some(u16::from_be_bytes([pair[0], *pair.get(1)?])))
+                .collect::<Option<_>>()?;
+            out.push_str(&String::from_utf16(&utf16).ok()?);
         }
         rest = tail;
     }
     out.push_str(rest);
-    out
+    Some(out)
 }

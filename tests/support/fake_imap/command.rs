@@ -125,7 +125,8 @@ fn literal_length(line: &[u8]) -> Option<usize> {
     std::str::from_utf8(&inner[open + 1..]).ok()?.parse().ok()
 }
 
-fn words(line: &[u8], args: &mut Vec<Vec<u8>>) {
+/// Adds the words of a line: strings without their quotes, a list in parentheses as one.
+pub fn words(line: &[u8], args: &mut Vec<Vec<u8>>) {
     let mut bytes = line.iter().copied().peekable();
     while let Some(&first) = bytes.peek() {
         let mut word = Vec::new();

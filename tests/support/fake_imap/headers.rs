@@ -1,7 +1,7 @@
 //! The header of a message, whole or by fields, as FETCH gives it (RFC 3501 §6.4.5).
 
 /// Everything up to and with the first empty line; all there is where there is none.
-pub(super) fn of(message: &[u8]) -> &[u8] {
+pub fn of(message: &[u8]) -> &[u8] {
     let mut at = 0;
     for line in message.split_inclusive(|b| *b == b'\n') {
         at += line.len();
@@ -14,7 +14,7 @@ pub(super) fn of(message: &[u8]) -> &[u8] {
 
 /// The fields with these names, such as `(DATE FROM)`, in the order of the header, and an empty
 /// line.
-pub(super) fn only(header: &[u8], names: &str) -> Vec<u8> {
+pub fn only(header: &[u8], names: &str) -> Vec<u8> {
     let names: Vec<String> = names
         .trim_matches(['(', ')'])
         .split(' ')

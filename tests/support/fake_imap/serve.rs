@@ -145,7 +145,8 @@ fn more_has_come(input: &BufReader<&TcpStream>, latency: Duration) -> io::Result
     Ok(peeked.is_ok_and(|n| n > 0))
 }
 
-fn wait_for(flag: &AtomicBool) -> io::Result<()> {
+/// Waits until this has come true; an error once nobody could still be patient.
+pub fn wait_for(flag: &AtomicBool) -> io::Result<()> {
     let started = Instant::now();
     while !flag.load(Ordering::SeqCst) {
         if started.elapsed() > PATIENCE {
@@ -256,7 +257,7 @@ fn answer(
     }
 }
 
-pub(super) fn quoted(text: &[u8]) -> Vec<u8> {
+pub fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = vec![b'"'];
     for byte in text {
         if matches!(byte, b'"' | b'\\') {
@@ -268,7 +269,7 @@ pub(super) fn quoted(text: &[u8]) -> Vec<u8> {
     out
 }
 
-pub(super) fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = rest.windows(from.len()).position(|window| window == from) {

@@ -44,6 +44,7 @@ rules() {
   own mail_parser 'header'
   own jiff 'model/date|clock|cli/'
   own ureq 'cli/ping'
+  own regex 'replay/names|cli/'
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
   ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
   ban 'source/|imap/|pop3/|net/' "$(into 'contact')"
@@ -57,6 +58,8 @@ rules() {
   ban 'backup/(?:imap|pop3)/plan\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
   ban 'verify/against/(?:choose|compare|fates|maildrop|report)\.rs' "$(into 'net|imap|source|contact|catalog|archive|store|durable|event')"
   ban 'verify/against/(?:choose|compare|fates|maildrop|report)\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
+  ban 'replay/(?:flags|inspect|ladder|names|repair)\b' "$(into '(?!model\b|header\b|imap\b|source\b|replay\b)[a-z_]+')"
+  ban 'replay/(?:flags|inspect|ladder|names|repair)\b' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
   only 'cli/|main\.rs' "$(into cli)"
   only 'durable' '\b(?:sync_all|sync_data|fdatasync|flock)\b\s*\(|\bfs::rename\b'
 }
@@ -117,6 +120,12 @@ yes|spam/judge.rs|use crate::catalog::Catalog;
 yes|contact/line.rs|use crate::{catalog::Catalog, imap::Session};
 no|contact/line.rs|use crate::source::ImapSource;
 yes|source/imap.rs|use crate::contact::Line;
+yes|replay/ladder/prints.rs|use regex::Regex;
+no|replay/names/mod.rs|use regex::Regex;
+yes|replay/repair.rs|use crate::{header, archive::Reader};
+yes|replay/names/assign.rs|async fn map() {}
+no|replay/names/wire.rs|use crate::imap::utf7; use crate::replay::inspect;
+no|replay/append.rs|use crate::catalog::Catalog; pub async fn append() {}
 yes|report.rs|use crate::cli::json;
 no|main.rs|use crate::cli::run;
 yes|archive/segment.rs|file.sync_data()?;

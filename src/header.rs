@@ -3,11 +3,13 @@
 //! The only owner of `mail_parser`.
 
 mod date;
+mod identity;
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, MessageParser};
 
 pub use date::delivered;
+pub use identity::{Identity, identity};
 
 /// Header bytes looked at; a header larger than this is cut, so that a hostile message costs
 /// no more than an ordinary one.
@@ -37,31 +39,33 @@ pub fn header_of(message: &[u8]) -> &[u8] {
 /// message after UIDVALIDITY changed, until its bytes are proven; never to identify one.
 #[must_use]
 pub fn digest(message: &[u8]) -> Option<String> {
-    let header = header_of(message);
+    let hash = four_fields(header_of(message))?;
+    Some(hash.to_hex().chars().take(DIGEST_DIGITS).collect())
+}
+
+/// The hash of which a [`digest`] is the beginning.
+fn four_fields(header: &[u8]) -> Option<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut any = false;
     for name in ["message-id", "date", "from", "subject"] {
         hasher.update(name.as_bytes());
         if let Some(value) = field(header, name) {
             any = true;
-            for word in value
-                .split(u8::is_ascii_whitespace)
-                .filter(|w| !w.is_empty())
-            {
+            for word in words(value) {
                 hasher.update(b" ");
                 hasher.update(word);
             }
         }
         hasher.update(b"\n");
     }
-    any.then(|| {
-        hasher
-            .finalize()
-            .to_hex()
-            .chars()
-            .take(DIGEST_DIGITS)
-            .collect()
-    })
+    any.then(|| hasher.finalize())
+}
+
+/// What stands between folding and white space.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
 }
 
 /// A [`digest`] as a number, which takes less room.

@@ -114,6 +114,7 @@ pub mod imap;
 pub mod model;
 pub mod net;
 pub mod pop3;
+pub mod replay;
 pub mod report;
 pub mod secret;
 pub mod source;

@@ -39,6 +39,7 @@ rules() {
   own zstd 'archive/'
   own '(?:async_imap|imap_proto)' 'imap/'
   own async_pop 'pop3/'
+  own lettre 'smtp/'
   own '(?:tokio_rustls|rustls_platform_verifier)' 'net/'
   own rustix 'durable'
   own mail_parser 'header'
@@ -46,13 +47,14 @@ rules() {
   own ureq 'cli/ping'
   own regex 'replay/names|cli/'
   ban 'model/' "$(into '(?!model\b)[a-z_]+')"
-  ban 'source/|imap/|pop3/' "$(into 'catalog|archive|store|backup|replay|event')"
-  ban 'source/|imap/|pop3/|net/' "$(into 'contact')"
+  ban 'source/|imap/|pop3/|smtp/' "$(into 'catalog|archive|store|backup|replay|event')"
+  ban 'source/|imap/|pop3/|smtp/|net/' "$(into 'contact')"
+  ban 'smtp/' "$(into 'imap|pop3|source|target')"
   ban 'source/|backup/' '\bTargetSession\b'
   ban 'contact/' "$(into 'catalog|archive|store|target|backup|verify|export|find|report')"
   ban 'spam/' "$(into '(?!spam\b|header\b|model\b)[a-z_]+')"
   ban 'target/' "$(into 'catalog|store|net|imap|source|backup|replay|event')"
-  ban 'catalog/|archive/' "$(into 'net|imap|pop3|source|contact|target|store|backup|replay|event')"
+  ban 'catalog/|archive/' "$(into 'net|imap|pop3|smtp|source|contact|target|store|backup|replay|event')"
   ban 'archive/' "$(into 'catalog')"
   ban 'backup/(?:imap|pop3)/plan\.rs' "$(into 'net|imap|source|catalog|archive|durable')"
   ban 'backup/(?:imap|pop3)/plan\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
@@ -116,6 +118,13 @@ yes|verify/against/choose.rs|async fn draw() {}
 no|verify/against/maildrop.rs|use crate::pop3::Offered;
 yes|imap/session.rs|use async_pop::Client;
 no|pop3/sign_in.rs|use async_pop::Client;
+yes|net/transport.rs|use lettre::transport::smtp::client::AsyncTokioStream;
+no|smtp/stream.rs|use lettre::transport::smtp::client::AsyncTokioStream;
+yes|smtp/send.rs|use crate::{archive::Archive, net::NetError};
+yes|smtp/session.rs|use crate::contact::Line;
+yes|smtp/session.rs|use crate::pop3::Session;
+no|smtp/session.rs|use crate::{net::NetError, secret::Credentials, spool::Body};
+yes|archive/reader.rs|use crate::smtp::SmtpSession;
 yes|spam/judge.rs|use crate::catalog::Catalog;
 yes|contact/line.rs|use crate::{catalog::Catalog, imap::Session};
 no|contact/line.rs|use crate::source::ImapSource;

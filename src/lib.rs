@@ -15,6 +15,8 @@
 //! * [`source`] is an account on a server; [`imap`] and [`pop3`] speak the protocols over a [`net`]
 //!   transport that cannot hang and for which an end of stream is an error. Messages too large
 //!   for memory pass through [`spool`]. [`contact`] dials again what broke, within reason.
+//! * [`smtp`] sends one message at a time, by SMTP or LMTP, over the same transport, and says of each
+//!   that did not arrive whether it may have been delivered all the same.
 //! * [`backup`] enumerates, plans (pure), fetches, and closes the books: every message a mailbox
 //!   held ends as stored, linked, held, excluded, left or skipped. What is the same for all
 //!   protocols is the course of a run, with its limits; each protocol is a side of it. IMAP looks at
@@ -39,7 +41,7 @@
 //! | [`spam`] | [`header`] | everything else |
 //! | [`durable`] | the operating system | mail |
 //! | [`net`] | [`secret`] | protocols |
-//! | [`imap`], [`pop3`] | [`net`], [`model`], [`secret`], [`spool`] | archive, catalog, policy |
+//! | [`imap`], [`pop3`], [`smtp`] | [`net`], [`model`], [`secret`], [`spool`] | archive, catalog, policy |
 //! | [`source`] | [`imap`], [`pop3`], [`net`] | archive, catalog, engines |
 //! | [`contact`] | [`source`], [`imap`], [`pop3`], [`net`], [`spool`], [`event`], [`durable`] | archive, catalog, engines |
 //! | [`archive`] | [`durable`], [`model`], [`clock`], [`header`] | network, catalog, engines |
@@ -117,6 +119,7 @@ pub mod pop3;
 pub mod replay;
 pub mod report;
 pub mod secret;
+pub mod smtp;
 pub mod source;
 pub mod spam;
 pub mod spool;

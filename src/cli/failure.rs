@@ -9,6 +9,7 @@ use mailstow::durable::LockError;
 use mailstow::imap::ImapError;
 use mailstow::net::{NetError, TlsFailure};
 use mailstow::pop3::Pop3Error;
+use mailstow::smtp::SmtpError;
 use mailstow::spool::SpoolError;
 use mailstow::store::StoreError;
 
@@ -266,6 +267,55 @@ impl From<Pop3Error> for CommandError {
     }
 }
 
+impl From<SmtpError> for CommandError {
+    fn from(error: SmtpError) -> Self {
+        let hint = match &error {
+            SmtpError::Net(net) => return net_error(net),
+            SmtpError::SignInRefused { words } => {
+                return Self::of(exit::SIGN_IN, &error).hint(smtp_sign_in_hint(words));
+            }
+            SmtpError::AuthUnavailable { .. } => {
+                return Self::of(exit::SIGN_IN, &error).hint("many servers offer sign-in only behind TLS: use smtps:// (port 465), or smtp:// with STARTTLS (port 587)");
+            }
+            SmtpError::Unsendable => {
+                return Self::of(exit::CONFIGURATION, &error)
+                    .hint("check where the password comes from");
+            }
+            SmtpError::Address { .. } => {
+                return Self::of(exit::CONFIGURATION, &error).hint(
+                    "an address is written name@domain, without brackets or a name in front",
+                );
+            }
+            SmtpError::Body { source } => {
+                return Self::of(exit::CONFIGURATION, &error).hint(io_hint(source));
+            }
+            SmtpError::Doubtful { .. } => {
+                "look at the recipient's mailbox; a message in doubt is not sent again by itself"
+            }
+            SmtpError::StartTlsUnavailable | SmtpError::StartTlsRefused { .. } => {
+                "use smtps:// (port 465) if the server has it; --allow-plaintext would let everybody on the way read along"
+            }
+            SmtpError::ResponseInjection => {
+                "do not go on over this network; try smtps:// (port 465)"
+            }
+            SmtpError::NotSmtp { .. } => {
+                "check host and port; 465 is usual for smtps://, 587 for smtp://, 24 for lmtp://"
+            }
+            SmtpError::Capacity { .. } | SmtpError::Closing { .. } => {
+                "the server wants less at once: wait, use a lower --rate, then run the same command again; what was sent is not sent twice"
+            }
+            SmtpError::EightBit => {
+                "the server cannot take this message unchanged; try another server, or replay to IMAP"
+            }
+            SmtpError::Io { source } if source.kind() == io::ErrorKind::TimedOut => {
+                "the server does not answer; smtps:// wants the TLS port (usually 465), smtp:// the other (587)"
+            }
+            _ => "run the same command again; what was sent is not sent twice",
+        };
+        Self::of(exit::NETWORK, &error).hint(hint)
+    }
+}
+
 impl From<ImapError> for CommandError {
     fn from(error: ImapError) -> Self {
         let hint = match &error {
@@ -314,6 +364,15 @@ fn pop_sign_in_hint(words: &str) -> &'static str {
     }
 }
 
+fn smtp_sign_in_hint(words: &str) -> &'static str {
+    let words = words.to_lowercase();
+    if words.contains("application-specific") || words.contains("app password") {
+        "make an application-specific password in the provider's security settings and use that"
+    } else {
+        "check user and password; with two-factor sign-in most providers want an application-specific password, and some want SMTP switched on"
+    }
+}
+
 fn sign_in_hint(words: &str) -> &'static str {
     let words = words.to_lowercase();
     if words.contains("yet to enable imap") {
@@ -341,10 +400,10 @@ fn net_error(error: &NetError) -> CommandError {
                 "if the certificate was renewed, check the new fingerprint with the server's operator and pin that"
             }
             TlsFailure::NotTls => {
-                "this port does not speak TLS: use imap:// or pop3:// for STARTTLS, or the TLS port (usually 993 for IMAP, 995 for POP3)"
+                "this port does not speak TLS: use imap://, pop3:// or smtp:// for STARTTLS, or the TLS port (usually 993 for IMAP, 995 for POP3, 465 for SMTP)"
             }
             _ => {
-                "check host and port; imaps:// and pop3s:// want the TLS port, usually 993 and 995"
+                "check host and port; imaps://, pop3s:// and smtps:// want the TLS port, usually 993, 995 and 465"
             }
         },
         NetError::Resolve { .. } => "check the host's spelling and this machine's name service",

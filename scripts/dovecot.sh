@@ -11,8 +11,9 @@
 #
 # In DIR:  users            `name:{PLAIN}password`, a line each; read again whenever it changes
 #          mail/NAME        mail of a user (see below); anything laid there before `start` is served
-#          env              MS_IMAP_PORT MS_IMAPS_PORT MS_POP3_PORT MS_POP3S_PORT MS_CA
-#                           MS_DOVECOT_CONF MS_DOVECOT_LOG MS_MAIL_OWNER (uid:gid)
+#          env              MS_IMAP_PORT MS_IMAPS_PORT MS_POP3_PORT MS_POP3S_PORT MS_LMTP_PORT
+#                           MS_CA MS_DOVECOT_CONF MS_DOVECOT_LOG MS_MAIL_OWNER (uid:gid); no LMTP port where dovecot-lmtpd
+#                           isn't installed
 #          ca.pem           trust this; the server's certificate is for localhost and 127.0.0.1
 #          dovecot.conf     for `doveadm -c DIR/dovecot.conf ...`
 #          log              what Dovecot says
@@ -63,13 +64,28 @@ free_port() {
 # ---- configuration -----------------------------------------------------------------------------
 listener() { printf '  inet_listener %s {\n    address = 127.0.0.1\n    port = %s\n%s  }\n' "$@"; }
 
+# Mail for NAME@anything is NAME's. Nothing but a Return-Path and a Delivered-To is put before it.
+lmtp_config() {
+  [[ -n $lmtp ]] || return 0
+  cat <<CONF
+lmtp_add_received_header = no
+protocol lmtp {
+  auth_username_format = %Ln
+  postmaster_address = postmaster@localhost
+}
+service lmtp {
+$(listener lmtp "${ports[4]}" '')
+}
+CONF
+}
+
 write_config() {
   local ssl=$'    ssl = yes\n' setting
   cat <<CONF
 base_dir = $run_dir
 state_dir = $dir/state
 log_path = $dir/log
-protocols = imap pop3
+protocols = imap pop3$lmtp
 listen = 127.0.0.1
 login_greeting = Dovecot (test $token) ready.
 ssl = yes
@@ -120,6 +136,7 @@ service pop3-login {
 $chroot$(listener pop3 "${ports[2]}" '')
 $(listener pop3s "${ports[3]}" "$ssl")
 }
+$(lmtp_config)
 service anvil {
 $chroot  unix_listener anvil-auth-penalty {
     mode = 0
@@ -141,7 +158,7 @@ greeted() { # PORT: is it *our* server that answers there?
 
 await_greeting() {
   local deadline=$((SECONDS + 20)) port
-  for port in "${ports[0]}" "${ports[2]}"; do
+  for port in "${ports[0]}" "${ports[2]}" ${lmtp:+"${ports[4]}"}; do
     until greeted "$port"; do
       ((SECONDS < deadline)) || return 1
       sleep 0.02
@@ -150,7 +167,7 @@ await_greeting() {
 }
 
 start() {
-  local separator=/ max_connections=20 include='' settings=() ports=() token run_dir attempt
+  local separator=/ max_connections=20 include='' settings=() ports=() token run_dir attempt lmtp=''
   local owner internal_user internal_group login_user chroot=''
   while (($#)); do
     (($# >= 2)) || fail "$1 needs a value" 2
@@ -167,6 +184,7 @@ start() {
     fail "Dovecot (dovecot-imapd, dovecot-pop3d) isn't installed; scripts/setup.sh installs it" 69
   command -v openssl >/dev/null || fail "openssl isn't installed; scripts/setup.sh installs it" 69
   alive && fail "already running in $dir"
+  [[ -x /usr/lib/dovecot/lmtp ]] && lmtp=' lmtp'
 
   umask 077
   mkdir -p "$dir/mail" "$dir/home" "$dir/state"
@@ -194,7 +212,7 @@ start() {
 
   for attempt in {1..20}; do
     ports=()
-    free_port; free_port; free_port; free_port
+    free_port; free_port; free_port; free_port; free_port
     write_config >"$dir/dovecot.conf"
     dovecot -c "$dir/dovecot.conf" >"$dir/start.log" 2>&1 && break
     if ((attempt == 20)) || ! grep -q 'in use' "$dir/start.log" "$dir/log" 2>/dev/null; then
@@ -207,7 +225,7 @@ start() {
     fail "Dovecot gave no greeting within 20 s: $(tail -n 5 "$dir/log")"
   fi
   printf 'MS_%s=%q\n' IMAP_PORT "${ports[0]}" IMAPS_PORT "${ports[1]}" POP3_PORT "${ports[2]}" \
-    POP3S_PORT "${ports[3]}" CA "$dir/ca.pem" DOVECOT_CONF "$dir/dovecot.conf" \
+    POP3S_PORT "${ports[3]}" LMTP_PORT "${lmtp:+${ports[4]}}" CA "$dir/ca.pem" DOVECOT_CONF "$dir/dovecot.conf" \
     DOVECOT_LOG "$dir/log" MAIL_OWNER "$owner" >"$dir/env"
 }
 

@@ -22,6 +22,7 @@ done
 # PACKAGE:PROBE, where the probe is a command or, if it has a slash, a file.
 wanted=(
   dovecot-imapd:/usr/lib/dovecot/imap dovecot-pop3d:/usr/lib/dovecot/pop3
+  dovecot-lmtpd:/usr/lib/dovecot/lmtp
   zstd:zstd python3:python3 openssl:openssl tar:tar time:/usr/bin/time
 )
 if [[ $bench == yes ]]; then wanted+=(isync:mbsync restic:restic mpop:mpop python3-pip:pip3); fi

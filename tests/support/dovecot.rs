@@ -99,6 +99,11 @@ impl Dovecot {
         self.port("MS_POP3S_PORT")
     }
 
+    /// Plaintext with STARTTLS on offer; mail for `USER@anything` goes to USER's INBOX.
+    pub fn lmtp_port(&self) -> u16 {
+        self.port("MS_LMTP_PORT")
+    }
+
     /// The certificate authority to trust; the server's certificate is for localhost, 127.0.0.1.
     pub fn ca(&self) -> PathBuf {
         self.path().join("ca.pem")

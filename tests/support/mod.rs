@@ -25,6 +25,7 @@ pub mod disk;
 pub mod dovecot;
 pub mod fake_imap;
 pub mod fake_pop3;
+pub mod fake_smtp;
 pub mod fake_target;
 pub mod fault_proxy;
 pub mod fixture;

@@ -62,6 +62,9 @@ rules() {
   ban 'verify/against/(?:choose|compare|fates|maildrop|report)\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
   ban 'replay/(?:flags|inspect|ladder|names|repair)\b' "$(into '(?!model\b|header\b|imap\b|source\b|replay\b)[a-z_]+')"
   ban 'replay/(?:flags|inspect|ladder|names|repair)\b' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
+  ban 'replay/verify/(?:compare|likeness|places|report)\.rs' "$(into 'net|imap|source|contact|catalog|store|durable|event')"
+  ban 'replay/verify/(?:compare|likeness|places|report)\.rs' 'async fn|\.await\b|\bInstant::now|\bSystemTime\b'
+  ban 'replay/verify/' '\bTargetSession\b'
   only 'cli/|main\.rs' "$(into cli)"
   only 'durable' '\b(?:sync_all|sync_data|fdatasync|flock)\b\s*\(|\bfs::rename\b'
 }
@@ -116,6 +119,11 @@ no|backup/imap/plan.rs|use crate::model::job::Job;
 yes|verify/against/compare.rs|use crate::catalog::Catalog;
 yes|verify/against/choose.rs|async fn draw() {}
 no|verify/against/maildrop.rs|use crate::pop3::Offered;
+yes|replay/verify/likeness.rs|use crate::{header, store::HeldMail};
+yes|replay/verify/compare.rs|pub(super) async fn stand() {}
+yes|replay/verify/fetch.rs|use crate::imap::{Session, TargetSession};
+no|replay/verify/fetch.rs|use crate::imap::{BodyEvent, Session};
+no|replay/verify/places.rs|use crate::replay::ledger::LedgerState;
 yes|imap/session.rs|use async_pop::Client;
 no|pop3/sign_in.rs|use async_pop::Client;
 yes|net/transport.rs|use lettre::transport::smtp::client::AsyncTokioStream;

@@ -113,6 +113,26 @@ pub enum Event {
         /// Of how many.
         total: u64,
     },
+    /// What a replay has to do stands.
+    ToAppend {
+        /// Messages the target lacks.
+        messages: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Mailboxes they go to.
+        mailboxes: u64,
+        /// Messages that are there already.
+        there: u64,
+    },
+    /// These are on the target now, as it says.
+    Appended {
+        /// Messages so far.
+        messages: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Bytes there are to send.
+        total: u64,
+    },
     /// Messages are fetched and compared with those of the archive.
     Comparing {
         /// Messages compared so far.

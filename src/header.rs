@@ -9,7 +9,7 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, MessageParser};
 
 pub use date::delivered;
-pub use identity::{Identity, identity};
+pub use identity::{Identity, field_digests, identity, shorter};
 
 /// Header bytes looked at; a header larger than this is cut, so that a hostile message costs
 /// no more than an ordinary one.
@@ -43,22 +43,41 @@ pub fn digest(message: &[u8]) -> Option<String> {
     Some(hash.to_hex().chars().take(DIGEST_DIGITS).collect())
 }
 
+/// The fields a [`digest`] is of.
+const FOUR: [&str; 4] = ["message-id", "date", "from", "subject"];
+
 /// The hash of which a [`digest`] is the beginning.
 fn four_fields(header: &[u8]) -> Option<blake3::Hash> {
+    four_of(FOUR.map(|name| field(header, name)))
+}
+
+/// The hash of these values of the four fields.
+fn four_of(values: [Option<&[u8]>; 4]) -> Option<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut any = false;
-    for name in ["message-id", "date", "from", "subject"] {
+    for (name, value) in FOUR.iter().zip(values) {
         hasher.update(name.as_bytes());
-        if let Some(value) = field(header, name) {
+        if let Some(value) = value {
             any = true;
-            for word in words(value) {
-                hasher.update(b" ");
-                hasher.update(word);
-            }
+            hash_words(&mut hasher, value);
         }
         hasher.update(b"\n");
     }
     any.then(|| hasher.finalize())
+}
+
+/// Hashes what stands between folding and white space.
+/// QUIRK(Dovecot, 2.3): stores a NUL as 0x80, so they count as the same.
+fn hash_words(hasher: &mut blake3::Hasher, value: &[u8]) {
+    for word in words(value) {
+        hasher.update(b" ");
+        for (n, piece) in word.split(|byte| *byte == 0).enumerate() {
+            if n > 0 {
+                hasher.update(b"\x80");
+            }
+            hasher.update(piece);
+        }
+    }
 }
 
 /// What stands between folding and white space.
@@ -72,6 +91,12 @@ fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[must_use]
 pub fn digest_number(digits: &str) -> Option<u128> {
     u128::from_str_radix(digits, 16).ok()
+}
+
+/// The [`digest_number`] of the digest that this hash gives.
+fn number_of_hash(hash: &blake3::Hash) -> u128 {
+    let bytes = hash.as_bytes().iter().take(DIGEST_DIGITS / 2);
+    bytes.fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// The first field of a name, with its continuation lines.

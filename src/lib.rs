@@ -1,5 +1,6 @@
 //! mailstow takes a mailbox out of a server, keeps every message once, byte for byte, in a
-//! compressed archive that any mail tool can read, and keeps it up to date.
+//! compressed archive that any mail tool can read, keeps it up to date, and puts it on another
+//! server without a duplicate and without a gap.
 //!
 //! This page is the architecture document. It is kept true: whoever changes the structure
 //! changes it here in the same commit. The archive format stands in [`archive::format`].
@@ -10,6 +11,10 @@
 //! source ─ enumerate ─► listing ─┐
 //!                                ├─ plan ─► job ─► fetch + hash ─► dedup ─► compress ─► commit ─► catalog
 //! catalog view ──────────────────┘         (async workers)     (one committer; a pool compresses frames for it)
+//!
+//! archive ─┐
+//! ledger ──┼─ plan ─► outbound ─► intent ─► APPEND ─► outcome ─► settle ─► report                (replay)
+//! target ──┘        (one reader)         (async workers; one thread writes the ledger)
 //! ```
 //!
 //! * [`source`] is an account on a server; [`imap`] and [`pop3`] speak the protocols over a [`net`]
@@ -27,6 +32,10 @@
 //! * [`store`] is an opened archive: the one committer, the order of writes, and what happens
 //!   after a crash. Below it [`archive`] knows files and [`catalog`] knows rows, and [`durable`]
 //!   is the only place that syncs, renames and locks.
+//! * [`replay`] sets what the archive holds against its ledger of a target and against what is there,
+//!   and appends what is missing; [`migrate`] is a backup and a replay that follows it. The rules by which
+//!   mailboxes get their names, messages are recognised, flags travel and copies are repaired are pure.
+//!   [`replay::deliver`] is for places without IMAP, over [`smtp`].
 //! * [`verify`], [`export`], [`find`] and [`store::recover`] read; [`verify::against`] compares what is
 //!   held with what the server has, and changes neither. History goes by the commits of the
 //!   journal: the catalog keeps with which commit a placement came and left, what its flags were
@@ -42,13 +51,14 @@
 //! | [`durable`] | the operating system | mail |
 //! | [`net`] | [`secret`] | protocols |
 //! | [`imap`], [`pop3`], [`smtp`] | [`net`], [`model`], [`secret`], [`spool`] | archive, catalog, policy |
-//! | [`source`] | [`imap`], [`pop3`], [`net`] | archive, catalog, engines |
-//! | [`contact`] | [`source`], [`imap`], [`pop3`], [`net`], [`spool`], [`event`], [`durable`] | archive, catalog, engines |
+//! | [`source`] | [`imap`], [`pop3`], [`net`] | [`imap::TargetSession`], archive, catalog, engines |
+//! | [`contact`] | [`source`], [`imap`], [`pop3`], [`smtp`], [`net`], [`spool`], [`event`], [`durable`] | archive, catalog, engines |
 //! | [`archive`] | [`durable`], [`model`], [`clock`], [`header`] | network, catalog, engines |
 //! | [`catalog`] | the records of [`archive`], [`durable`], [`model`] | network, engines |
 //! | [`store`] | [`archive`], [`catalog`], [`durable`] | network, engines |
 //! | [`target`] | [`durable`], [`model`], the mbox encoding of [`archive`] | catalog, network, engines |
-//! | [`backup`], [`verify`], [`export`], [`find`] | all of the above | the terminal |
+//! | [`backup`], [`verify`], [`export`], [`find`], [`replay`] | all of the above | the terminal |
+//! | [`migrate`] | [`backup`], [`replay`] | protocols, catalog, the terminal |
 //! | `cli` (binary only) | the library | – |
 //!
 //! `scripts/check-layers.sh` checks this, and that each external crate has one owner.
@@ -73,10 +83,16 @@
 //!    that asks for a change. An [`imap::TargetSession`] has, and [`source`] and [`backup`] may not
 //!    name it. [`pop3`] has `DELE`, and `backup/pop3/delete.rs` alone sends it, on
 //!    the user's order, for what is held, re-read, and the same on the server still.
-//! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs`, `backup/pop3/plan.rs` and
-//!    `verify/against/{compare,maildrop,choose}.rs` have no I/O, no clock and no async.
-//! 8. **What a server says has changed is believed only if it adds up** with how many messages there
-//!    are; otherwise the mailbox is listed.
+//! 7. **A plan is a value.** `backup/imap/{plan,delta,heal,brake}.rs`, `backup/pop3/plan.rs`,
+//!    `verify/against/{compare,maildrop,choose}.rs`, `replay/{assign,flags,inspect,ladder,names,repair}`
+//!    and `replay/verify/{compare,likeness,places}.rs` have no I/O, no clock and no async.
+//! 8. **No byte of a message goes to a target before its intent is durable** in the ledger, and what
+//!    has an open intent is not sent again before the target was looked at. Towards SMTP, where nobody
+//!    can look, it is not sent again at all.
+//! 9. **Nothing is removed from a target**: there is no EXPUNGE, DELETE or CLOSE. Flags are set and
+//!    messages moved only where mailstow put them and nobody has touched them since.
+//! 10. **What a server says has changed is believed only if it adds up** with how many messages there
+//!     are; otherwise the mailbox is listed.
 //!
 //! # Where it differs from the first design
 //!
@@ -98,6 +114,14 @@
 //! * When the UIDVALIDITY of a mailbox has changed, all placements of the old one are history from the
 //!   commit of the mailbox's record on, without a record per message. UIDVALIDITY 0 stands for none
 //!   and never makes an epoch old.
+//! * A ledger is a folder, `replay/TARGET/`, with numbered files and a lock, as the journal is: so both
+//!   are the same log, also beyond 64 MiB. Its unit is a *piece*, one message in one mailbox of the target,
+//!   with a number that is never used again; `known` and `located` tell of messages that were found there.
+//! * A message that mailstow brought to a target and that has left its mailbox there is not sent again
+//!   unless a person says so: people tidy up while a migration lasts. More than half of a mailbox gone
+//!   is said, and makes the exit code 3.
+//! * Of a mailbox that shows all mail (Gmail), what lies in no other mailbox is replayed to the archive
+//!   mailbox; otherwise archived mail would stay behind.
 //! * What POP3 filed in a mailbox stays placed, since a message that is not offered has not gone.
 //!   Where IMAP showed the same content in that account, IMAP knows more: lists and exports show
 //!   its placement and not the other.
@@ -113,6 +137,7 @@ pub mod export;
 pub mod find;
 pub mod header;
 pub mod imap;
+pub mod migrate;
 pub mod model;
 pub mod net;
 pub mod pop3;

@@ -39,6 +39,12 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Whose mail is meant: the one acted for, else the user.
+    #[must_use]
+    pub fn whose(&self) -> &str {
+        self.authzid.as_deref().unwrap_or(&self.user)
+    }
+
     /// The message of SASL PLAIN (RFC 4616), not encoded: whom to act for, user, password.
     pub(crate) fn plain(&self) -> String {
         let authzid = self.authzid.as_deref().unwrap_or_default();

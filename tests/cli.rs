@@ -51,6 +51,8 @@ fn no_arguments_show_the_way() {
       log          Tell the life of a message: when it came, its flags, when it left
       verify       Re-read and re-hash everything, or compare with the server (--against)
       export       Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
+      replay       Put mail on another server: every message once, with its flags and its date
+      migrate      Move an account to another server: back it up, and replay what comes while it comes
       forget       Erase messages for good, when a person has a right to it
       recover      Salvage a damaged archive onto a new one; the damaged one is not touched
       completions  Print a completion script for a shell
@@ -72,6 +74,8 @@ fn no_arguments_show_the_way() {
       mailstow verify ~/mail
       mailstow verify ~/mail --against imaps://you@example.com@imap.zoho.com
       mailstow export ~/mail --format mbox --to ~/mail-as-mbox
+      mailstow replay ~/mail --to imaps://you@example.com@imap.example.com
+      mailstow migrate imaps://me@old.example imaps://me@new.example --via ~/mail
 
     Exit codes:
       0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
@@ -230,6 +234,9 @@ fn the_help_of_backup_can_be_learnt_from() {
 
           --allow-plaintext
               Go on without TLS where the server offers none: everybody on the way can read along
+
+          --authzid <USER>
+              Act for this user, for administrators who may (SASL PLAIN authorisation identity)
 
     Password:
           --password-command <COMMAND>

@@ -173,7 +173,7 @@ async fn refusals_changes_and_what_the_server_says_of_itself() {
     let set: UidSet = uids.iter().copied().collect();
     let flags = Flags::from_wire(["\\Flagged", "$Label1"]);
     session
-        .store_flags(&set, StoreFlags::Replace, &flags)
+        .store_flags(&set, StoreFlags::Add, &flags)
         .await
         .unwrap();
     let moved = session

@@ -6,7 +6,7 @@
 //! archive.toml                      format = 1, layout = "mbox", id = "…", created = "…"; written last, by rename
 //! lock                              flock of the writer; `clean N` after an orderly end, else `in use from N`
 //! journal/000001.jsonl.zst          the journal: a frame log; 000002 and so on from 64 MiB
-//! replay/TARGET.jsonl.zst           ledgers of replays: frame logs of the same form
+//! replay/TARGET/000001.jsonl.zst    ledgers of replays: frame logs of the same form, one folder and `lock` each
 //! mail/ACCOUNT/MAILBOX/000001.mbox.zst   segments
 //! tmp/                              nothing that matters
 //! catalog.sqlite                    derived; delete it at will
@@ -357,39 +357,6 @@ pub struct Forgotten {
     pub id: ContentId,
     /// Why, in the words of whoever asked for it.
     pub reason: String,
-}
-
-/// A record of a replay ledger. Format 1 fixes its place and form; replay will write it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "k", rename_all = "lowercase")]
-pub enum LedgerRecord {
-    /// A message is about to be appended to the target.
-    Intent {
-        /// The batch it is sent in.
-        batch: u64,
-        /// The target mailbox's wire name.
-        mailbox: String,
-        /// The target's UIDVALIDITY before the APPEND.
-        uidvalidity: u32,
-        /// The target's UIDNEXT before the APPEND.
-        uidnext: u32,
-        /// The content.
-        #[serde(rename = "c")]
-        content: ContentId,
-    },
-    /// What became of it.
-    Outcome {
-        /// The batch.
-        batch: u64,
-        /// The content.
-        #[serde(rename = "c")]
-        content: ContentId,
-        /// `appended`, `refused`, `doubtful` …
-        outcome: String,
-        /// The UID it got, when the target says so.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        uid: Option<u32>,
-    },
 }
 
 /// The first line of a contents frame.

@@ -7,6 +7,7 @@
 mod dir;
 pub mod format;
 mod frame_log;
+pub mod ledger;
 pub mod mboxrd;
 mod names;
 mod pack;

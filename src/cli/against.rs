@@ -1,11 +1,17 @@
-//! `mailstow verify ARCHIVE --against SOURCE`.
+//! `mailstow verify ARCHIVE --against SERVER`, which is where the mail came from, or where it was
+//! replayed to.
 
+mod side;
+mod target;
+mod target_words;
 mod words;
 
 use std::path::Path;
 
 use mailstow::backup::BackupError;
 use mailstow::clock::Clock;
+use mailstow::contact::Stop;
+use mailstow::event::Sink;
 use mailstow::model::Account;
 use mailstow::report::Ending;
 use mailstow::store::{Reader, StoreError};
@@ -58,6 +64,9 @@ pub(crate) fn run(args: &VerifyArgs, text: &str, output: &Output) -> Result<u8, 
     let archive = &args.archive.archive;
     let reader = Reader::open(archive, args.archive.catalog.as_deref())?;
     // Before anybody is asked for a password.
+    if let Some((account, ledger)) = side::target(&reader, given, &url)? {
+        return target::run(args, &reader, &url, (&account, &ledger), output);
+    }
     let account = account(&reader, given.account.as_deref(), &url)?;
     let source = source(&url, &given.connection, &given.password, true)?;
     let request = AgainstRequest {
@@ -65,17 +74,12 @@ pub(crate) fn run(args: &VerifyArgs, text: &str, output: &Output) -> Result<u8, 
         account: &account,
         mailboxes: &given.mailboxes.mailboxes,
         exclude: &given.mailboxes.exclude,
-        sample: match args.sample {
-            _ if given.full => Sample::Full,
-            None => Sample::Messages(SAMPLE),
-            Some(Amount::Number(n)) => Sample::Messages(n.into()),
-            Some(Amount::Percent(share)) => Sample::Percent(share),
-        },
-        seed: args
-            .seed
-            .unwrap_or_else(|| Clock::default().now_unix().unsigned_abs()),
+        sample: sample(args),
+        seed: seed(args),
     };
-    let (report, signal) = compare(&reader, &request, output)?;
+    let compared =
+        async |sink: &dyn Sink, stop: &Stop| against(&reader, &request, sink, stop).await;
+    let (report, signal) = compare(compared, |report| report.ending, output)?;
     let local = if given.rehash && report.ending != Ending::Interrupted {
         Some(whole_archive(&reader, None, None, output)?)
     } else {
@@ -91,12 +95,30 @@ pub(crate) fn run(args: &VerifyArgs, text: &str, output: &Output) -> Result<u8, 
     Ok(code)
 }
 
+/// How many messages are fetched whole.
+fn sample(args: &VerifyArgs) -> Sample {
+    match args.sample {
+        _ if args.against.full => Sample::Full,
+        None => Sample::Messages(SAMPLE),
+        Some(Amount::Number(n)) => Sample::Messages(n.into()),
+        Some(Amount::Percent(share)) => Sample::Percent(share),
+    }
+}
+
+fn seed(args: &VerifyArgs) -> u64 {
+    let by_time = || Clock::default().now_unix().unsigned_abs();
+    args.seed.unwrap_or_else(by_time)
+}
+
 /// The report, and the exit code of the signal that ended the comparison, if one did.
-fn compare(
-    reader: &Reader,
-    request: &AgainstRequest<'_>,
+fn compare<R, E>(
+    work: impl AsyncFnOnce(&dyn Sink, &Stop) -> Result<R, E>,
+    ending: impl FnOnce(&R) -> Ending,
     output: &Output,
-) -> Result<(AgainstReport, Option<u8>), CommandError> {
+) -> Result<(R, Option<u8>), CommandError>
+where
+    CommandError: From<E>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -105,12 +127,12 @@ fn compare(
         let signals = Signals::watch()
             .map_err(|e| CommandError::internal(format!("cannot watch for signals: {e}")))?;
         let sink = output.sink();
-        let result = against(reader, request, &*sink, signals.stop()).await;
+        let result = work(&*sink, signals.stop()).await;
         // The bars go before the words come.
         drop(sink);
         match result {
             Ok(report) => {
-                let interrupted = report.ending == Ending::Interrupted;
+                let interrupted = ending(&report) == Ending::Interrupted;
                 Ok((report, signals.exit().filter(|_| interrupted)))
             }
             Err(error) => {
@@ -155,15 +177,24 @@ fn account(reader: &Reader, named: Option<&str>, url: &SourceUrl) -> Result<Acco
 }
 
 fn tell(report: &AgainstReport, local: Option<&Local>, archive: &Path, code: u8, output: &Output) {
-    let mut value = serde_json::to_value(report).unwrap_or_default();
-    if let (Some(local), Some(object)) = (local, value.as_object_mut()) {
-        object.insert("verify".to_owned(), local.value.clone());
-    }
+    let value = value("source", report, local);
     let mut text = words::of(report, local.is_some(), archive);
     if let Some(local) = local {
         text = format!("{text}\n\n{}", local.words(archive));
     }
     output.result("against", &value, &text, code);
+}
+
+/// A report as JSON, with what re-reading the archive found.
+fn value(side: &str, report: &impl serde::Serialize, local: Option<&Local>) -> serde_json::Value {
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.insert("side".to_owned(), side.into());
+        if let Some(local) = local {
+            object.insert("verify".to_owned(), local.value.clone());
+        }
+    }
+    value
 }
 
 /// Whether a mailbox was compared message by message.

@@ -4,6 +4,8 @@ mod against;
 mod changes;
 mod history;
 mod limits;
+mod migrate;
+mod replay;
 mod selection;
 
 use std::path::PathBuf;
@@ -11,10 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::unattended::UnattendedArgs;
-pub(crate) use against::{Amount, VerifyArgs};
+pub(crate) use against::{AgainstArgs, Amount, VerifyArgs};
 pub(crate) use changes::ChangeArgs;
 pub(crate) use history::{AsOfArgs, FindArgs, ForgetArgs, LogArgs, WhereArgs};
 pub(crate) use limits::LimitArgs;
+pub(crate) use migrate::MigrateArgs;
+pub(crate) use replay::{MannerArgs, Repair, ReplayArgs, TargetArgs};
 pub(crate) use selection::{MailboxArgs, SelectionArgs};
 
 /// Keeps a mailbox: every message once, byte for byte, in an archive any mail tool can read
@@ -38,6 +42,8 @@ Examples:
   mailstow verify ~/mail
   mailstow verify ~/mail --against imaps://you@example.com@imap.zoho.com
   mailstow export ~/mail --format mbox --to ~/mail-as-mbox
+  mailstow replay ~/mail --to imaps://you@example.com@imap.example.com
+  mailstow migrate imaps://me@old.example imaps://me@new.example --via ~/mail
 
 Exit codes:
   0 complete · 1 internal error · 2 usage · 3 finished, but something was skipped or does not
@@ -95,13 +101,30 @@ pub(crate) enum Command {
     /// Without a server it checks journal, catalog and segments, and hashes every message again.
     ///
     /// With --against it compares the archive with what the server has now, and changes nothing on
-    /// either side: mailboxes, UIDs, sizes, dates and flags of all messages, and the bytes of a
+    /// either side. With the server the mail came from: mailboxes, UIDs, sizes, dates and flags of all messages, and the bytes of a
     /// sample, each of which is read back from the archive as well. It exits with 3 if something
     /// is missing or differs. Messages that came after the last complete run, that the selection
     /// of that run leaves out, or that have left the server since, and flags, do not count.
+    ///
+    /// With a server the mail was replayed to: whether each message is there, by its UID, Message-ID,
+    /// Date, From and Subject, the dates of arrival, the flags, and the bytes of a sample. It exits
+    /// with 3 if a message is missing there or is another. What else is there, flags and dates of
+    /// arrival do not count. The password is taken from $MAILSTOW_TARGET_PASSWORD then.
     Verify(VerifyArgs),
     /// Write mailboxes as mbox, Maildir or EML files, complete and byte for byte
     Export(ExportArgs),
+    /// Put mail on another server: every message once, with its flags and its date
+    ///
+    /// What the target has already is not sent again, whoever put it there; so run it again after
+    /// an interruption, or for what is new. Nothing is ever removed from the target. --dry-run names
+    /// what would be made, refused and altered. A ledger in the archive remembers what was sent.
+    Replay(ReplayArgs),
+    /// Move an account to another server: back it up, and replay what comes while it comes
+    ///
+    /// Run it as often as you like: the first pass copies everything, later ones what is new or
+    /// changed, until new mail goes to the target; then once more with --final. Nothing is changed
+    /// at the source, and nothing is ever removed from the target. Interrupted, it goes on.
+    Migrate(Box<MigrateArgs>),
     /// Erase messages for good, when a person has a right to it
     ///
     /// The archive forgets nothing by itself. This writes the segments anew without the messages, and
@@ -219,7 +242,7 @@ pub(crate) enum PopSpam {
     Only,
 }
 
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Args, Default, Clone)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// Connections at once [default: what the server is known to bear, usually 2]
@@ -240,6 +263,9 @@ pub(crate) struct ConnectionArgs {
     /// Go on without TLS where the server offers none: everybody on the way can read along
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+    /// Act for this user, for administrators who may (SASL PLAIN authorisation identity)
+    #[arg(long, value_name = "USER")]
+    pub(crate) authzid: Option<String>,
 }
 
 #[derive(Debug, Args)]

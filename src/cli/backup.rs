@@ -10,7 +10,8 @@ use mailstow::store::OpenOptions;
 
 use super::accounts::{How, Mode, run_all};
 use super::args::{
-    BackupArgs, ConnectionArgs, LimitArgs, MailboxArgs, PasswordArgs, PopArgs, PopMessages, PopSpam,
+    BackupArgs, ConnectionArgs, LimitArgs, MailboxArgs, PasswordArgs, PopArgs, PopMessages,
+    PopSpam, SelectionArgs,
 };
 use super::failure::CommandError;
 use super::output::Output;
@@ -47,8 +48,8 @@ fn attended(
         .collect::<Result<Vec<_>, _>>()?;
     let name = |url: &SourceUrl| args.account.clone().unwrap_or_else(|| url.account());
     urls.iter().for_each(|url| told.account(name(url)));
-    let selection = selection(args)?;
-    check_protocols(args, &urls)?;
+    let selection = selection(&args.selection, &args.pop)?;
+    check_protocols(&args.pop, &args.selection, &urls)?;
     let mut requests = Vec::new();
     for url in &urls {
         let source = source(url, &args.connection, &args.password, urls.len() == 1)?;
@@ -95,8 +96,8 @@ pub(crate) fn limits(args: &LimitArgs) -> Limits {
     }
 }
 
-fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
-    let s = &args.selection;
+/// Which messages of a source.
+pub(crate) fn selection(s: &SelectionArgs, pop: &PopArgs) -> Result<Selection, CommandError> {
     if s.since
         .zip(s.before)
         .is_some_and(|(since, before)| since >= before)
@@ -111,7 +112,7 @@ fn selection(args: &BackupArgs) -> Result<Selection, CommandError> {
         since: s.since,
         before: s.before,
         max_size: s.max_size,
-        pop: pop_selection(&args.pop)?,
+        pop: pop_selection(pop)?,
     })
 }
 
@@ -138,14 +139,17 @@ fn pop_selection(args: &PopArgs) -> Result<PopSelection, CommandError> {
 }
 
 /// Options that mean nothing to a source are slips of the user's.
-fn check_protocols(args: &BackupArgs, urls: &[SourceUrl]) -> Result<(), CommandError> {
+pub(crate) fn check_protocols(
+    pop: &PopArgs,
+    s: &SelectionArgs,
+    urls: &[SourceUrl],
+) -> Result<(), CommandError> {
     let over = |protocol| urls.iter().any(|u| u.protocol == protocol);
-    if args.pop.is_used() && !over(Protocol::Pop3) {
+    if pop.is_used() && !over(Protocol::Pop3) {
         return Err(CommandError::usage(
             "the --pop options are for pop3:// and pop3s:// sources, and none is given".to_owned(),
         ));
     }
-    let s = &args.selection;
     if over(Protocol::Pop3) {
         check_maildrop(&s.mailboxes)?;
     }
@@ -177,12 +181,16 @@ pub(crate) fn source(
     args: &PasswordArgs,
     only: bool,
 ) -> Result<Source, CommandError> {
+    // Before anybody is asked for a password.
+    if matches!(url.protocol, Protocol::Smtp | Protocol::Lmtp) {
+        return Err(only_a_target(url));
+    }
     let endpoint = url.endpoint.clone();
     let net = net_options(connection)?;
     let credentials = Credentials {
         user: url.user.clone(),
         secret: password(url, args, only)?,
-        authzid: None,
+        authzid: connection.authzid.clone(),
     };
     Ok(match url.protocol {
         Protocol::Imap => Source::Imap(ImapSource {
@@ -197,7 +205,16 @@ pub(crate) fn source(
             credentials,
             pipelining: !connection.no_pipelining,
         }),
+        Protocol::Smtp | Protocol::Lmtp => return Err(only_a_target(url)),
     })
+}
+
+fn only_a_target(url: &SourceUrl) -> CommandError {
+    CommandError::usage(format!(
+        "cannot fetch mail from {}: it is only delivered there",
+        url.text
+    ))
+    .hint("a source looks like imaps://you@example.com@imap.example.com")
 }
 
 /// A path as one would type it.

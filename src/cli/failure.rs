@@ -224,6 +224,7 @@ impl From<ServerError> for CommandError {
         match error {
             ServerError::Imap(error) => error.into(),
             ServerError::Pop3(error) => error.into(),
+            ServerError::Smtp(error) => error.into(),
         }
     }
 }

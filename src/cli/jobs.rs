@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ArchiveArgs, output: &Output) -> Result<u8, CommandErro
 }
 
 /// How many of a job's messages are held by now: progress is what is stored.
-fn done(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
+pub(super) fn done(reader: &Reader, job: &Job) -> Result<u64, CommandError> {
     let mut done = 0;
     for mailbox in &job.mailboxes {
         if mailbox.messages > 0 {

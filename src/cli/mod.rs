@@ -16,13 +16,17 @@ mod forget;
 mod jobs;
 mod log;
 mod ls;
+mod migrate;
 mod notify;
 mod output;
+mod page;
 mod ping;
 mod plain;
 mod progress;
 mod recover;
+mod replay;
 mod report;
+mod report_file;
 mod resume;
 mod show;
 mod signals;
@@ -59,6 +63,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Log(args) => log::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Export(args) => export::run(&args, &output),
+        Command::Migrate(args) => migrate::run(&args, &output),
+        Command::Replay(args) => replay::run(&args, &output),
         Command::Forget(args) => forget::run(&args, &output),
         Command::Recover(args) => recover::run(&args, &output),
         Command::Completions { shell } => completions::shell(shell),

@@ -17,6 +17,8 @@ use super::text;
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
+    /// Whose mail it is about, where several accounts are worked on at once.
+    of: Option<String>,
 }
 
 impl Output {
@@ -24,6 +26,15 @@ impl Output {
         Self {
             json: args.json,
             quiet: args.quiet,
+            of: None,
+        }
+    }
+
+    /// For one of several accounts that are worked on at once: every line says whose it is.
+    pub(crate) fn of(&self, account: &str) -> Self {
+        Self {
+            of: Some(account.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -35,11 +46,24 @@ impl Output {
     /// Who listens to the engine.
     pub(crate) fn sink(&self) -> Arc<dyn Sink> {
         if self.json {
-            Arc::new(Json)
+            Arc::new(Json(self.of.clone()))
         } else if self.quiet {
             Arc::new(Silent)
+        } else if let Some(of) = &self.of {
+            Arc::new(Plain::of(of))
         } else if std::io::stderr().is_terminal() {
             Arc::new(Bars::new())
+        } else {
+            Arc::new(Plain::new())
+        }
+    }
+
+    /// Who listens for what is about all accounts, while several are worked on at once.
+    pub(crate) fn sink_of_all(&self) -> Arc<dyn Sink> {
+        if self.json {
+            Arc::new(Json(None))
+        } else if self.quiet {
+            Arc::new(Silent)
         } else {
             Arc::new(Plain::new())
         }
@@ -49,8 +73,7 @@ impl Output {
     /// not 0.
     pub(crate) fn result(&self, event: &str, value: &impl Serialize, words: &str, exit: u8) {
         if self.json {
-            let object = object(event, value, exit);
-            text::out(&text::escaped_json(&object.to_string()));
+            say(object(event, value, exit), self.of.as_deref());
         } else if !self.quiet || exit != 0 {
             text::out(words);
         }
@@ -59,7 +82,9 @@ impl Output {
     /// An error.
     pub(crate) fn error(&self, error: &CommandError) {
         if self.json {
-            text::out(&text::escaped_json(&error.json().to_string()));
+            say(error.json(), self.of.as_deref());
+        } else if let Some(of) = &self.of {
+            text::err(&format!("{}: {}", text::escaped(of), error.render()));
         } else {
             text::err(&error.render());
         }
@@ -77,9 +102,17 @@ pub(crate) fn object(event: &str, value: &impl Serialize, exit: u8) -> serde_jso
     object
 }
 
+/// One line of JSON.
+fn say(mut value: serde_json::Value, of: Option<&str>) {
+    if let (Some(of), Some(object)) = (of, value.as_object_mut()) {
+        object.insert("of".to_owned(), of.into());
+    }
+    text::out(&text::escaped_json(&value.to_string()));
+}
+
 /// Each event as one line of JSON.
 #[derive(Debug)]
-struct Json;
+struct Json(Option<String>);
 
 impl Sink for Json {
     fn event(&self, event: Event) {
@@ -87,8 +120,14 @@ impl Sink for Json {
         if matches!(event, Event::Fetched { .. }) {
             return;
         }
-        if let Ok(line) = serde_json::to_string(&event) {
-            text::out(&text::escaped_json(&line));
+        let Some(of) = &self.0 else {
+            if let Ok(line) = serde_json::to_string(&event) {
+                text::out(&text::escaped_json(&line));
+            }
+            return;
+        };
+        if let Ok(value) = serde_json::to_value(&event) {
+            say(value, Some(of));
         }
     }
 }

@@ -12,6 +12,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Writes plain lines to standard error.
 #[derive(Debug)]
 pub(crate) struct Plain {
+    /// Stands before every line: whose mail it is about, where several are worked on at once.
+    of: String,
     state: Mutex<State>,
 }
 
@@ -21,6 +23,8 @@ struct State {
     last: Instant,
     planned: (u64, u64),
     fetched: (u64, u64),
+    to_append: (u64, u64),
+    sending: Instant,
     mailbox: String,
 }
 
@@ -32,10 +36,21 @@ impl Plain {
             last: now,
             planned: (0, 0),
             fetched: (0, 0),
+            to_append: (0, 0),
+            sending: now,
             mailbox: String::new(),
         };
         Self {
+            of: String::new(),
             state: Mutex::new(state),
+        }
+    }
+
+    /// For one of several accounts.
+    pub(crate) fn of(account: &str) -> Self {
+        Self {
+            of: format!("{}: ", escaped(account)),
+            ..Self::new()
         }
     }
 }
@@ -47,6 +62,13 @@ impl Sink for Plain {
             Event::Planned {
                 messages, bytes, ..
             } => state.planned = (*messages, *bytes),
+            Event::ToAppend {
+                messages, bytes, ..
+            } => {
+                state.to_append = (*messages, *bytes);
+                // The time that planning took says nothing about the speed.
+                state.sending = Instant::now();
+            }
             Event::Mailbox { name, .. } => state.mailbox.clone_from(name),
             Event::Fetched { bytes } => {
                 state.fetched.0 += 1;
@@ -55,17 +77,26 @@ impl Sink for Plain {
             _ => {}
         }
         if let Some(line) = at_once(&event) {
-            err(&line);
+            err(&format!("{}{line}", self.of));
         } else if state.last.elapsed() >= EVERY
             && let Some(line) = state.line(&event)
         {
             state.last = Instant::now();
-            err(&line);
+            err(&format!("{}{line}", self.of));
         }
     }
 }
 
 impl State {
+    /// `3 of 12 messages`. What is sent a second time, after a lost connection, is counted anew.
+    fn of_planned(&self, messages: u64, total: u64) -> String {
+        if total == self.to_append.1 {
+            format!("{messages} of {}", count(self.to_append.0, "message"))
+        } else {
+            count(messages, "message")
+        }
+    }
+
     fn line(&self, event: &Event) -> Option<String> {
         match event {
             Event::Fetched { .. } => {
@@ -94,6 +125,20 @@ impl State {
                 "compared the bytes of {done} of {}",
                 count(*total, "message")
             )),
+            Event::Appended {
+                messages,
+                bytes: done,
+                total,
+            } => {
+                let seconds = self.sending.elapsed().as_secs().max(1);
+                Some(format!(
+                    "appended {}, {} of {}, {}/s",
+                    self.of_planned(*messages, *total),
+                    bytes(*done),
+                    bytes(*total),
+                    bytes(done / seconds)
+                ))
+            }
             Event::Progress { what, done, total } => {
                 Some(format!("{what}: {} of {}", bytes(*done), bytes(*total)))
             }
@@ -144,6 +189,33 @@ pub(super) fn at_once(event: &Event) -> Option<String> {
             bytes(*n),
             count(*mailboxes, "mailbox")
         )),
+        Event::ToAppend {
+            messages: 0, there, ..
+        } => Some(format!(
+            "nothing to send: {} there already",
+            count(*there, "message")
+        )),
+        Event::ToAppend {
+            messages,
+            bytes: n,
+            mailboxes,
+            there,
+        } => {
+            let there = match there {
+                0 => String::new(),
+                n => format!("; {n} there already"),
+            };
+            // Mail that is delivered goes to no mailbox we know of.
+            let to = match mailboxes {
+                0 => String::new(),
+                n => format!(" to {}", count(*n, "mailbox")),
+            };
+            Some(format!(
+                "to send: {} ({}){to}{there}",
+                count(*messages, "message"),
+                bytes(*n),
+            ))
+        }
         Event::Retrying {
             reason,
             wait_seconds,
@@ -168,5 +240,36 @@ pub(super) fn at_once(event: &Event) -> Option<String> {
         Event::Note { text } => Some(format!("note: {}", escaped(text))),
         Event::Warning { text } => Some(format!("warning: {}", escaped(text))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_again_is_not_counted_against_the_whole() {
+        let plain = Plain::new();
+        plain.event(Event::ToAppend {
+            messages: 0,
+            bytes: 0,
+            mailboxes: 0,
+            there: 0,
+        });
+        let mut state = plain.state.into_inner().unwrap();
+        state.to_append = (5000, 2048);
+        let line = |messages, bytes, total| {
+            let event = Event::Appended {
+                messages,
+                bytes,
+                total,
+            };
+            state.line(&event).unwrap()
+        };
+        assert_eq!(
+            line(12, 1024, 2048),
+            "appended 12 of 5000 messages, 1.0 KiB of 2.0 KiB, 1.0 KiB/s"
+        );
+        assert_eq!(line(1, 10, 20), "appended 1 message, 10 B of 20 B, 10 B/s");
     }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Bars {
     overall: ProgressBar,
     detail: ProgressBar,
     messages: Mutex<(u64, u64)>,
+    /// What is sent on while more is fetched has a bar of its own.
+    sending: Mutex<Option<ProgressBar>>,
+    /// Messages and bytes that are to be sent.
+    to_append: Mutex<(u64, u64)>,
 }
 
 impl Bars {
@@ -31,7 +35,67 @@ impl Bars {
             overall,
             detail,
             messages: Mutex::new((0, 0)),
+            sending: Mutex::new(None),
+            to_append: Mutex::new((0, 0)),
         }
+    }
+
+    /// Whether it is a migration that fetches still; then this is drawn.
+    fn sent_on(&self, messages: u64, sent: u64, total: u64) -> bool {
+        let planned = *self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        if planned.1 == 0 {
+            return false;
+        }
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = sending.get_or_insert_with(|| {
+            let bar = self.multi.insert_after(&self.overall, ProgressBar::new(0));
+            bar.set_style(style(
+                "{bar:28} {percent:>3}%  {bytes}/{total_bytes} sent on  {msg}",
+            ));
+            bar
+        });
+        // What is planned to be fetched is to be sent as well, as far as is known by now.
+        bar.set_length(self.overall.length().unwrap_or(0).max(total));
+        bar.set_position(sent);
+        bar.set_message(format!("{messages} messages"));
+        true
+    }
+
+    /// All is fetched, and what is left to be sent is known.
+    fn all_is_fetched(&self) {
+        *self.messages.lock().unwrap_or_else(PoisonError::into_inner) = (0, 0);
+        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = sending.take() {
+            bar.finish_and_clear();
+        }
+        self.detail.set_message("");
+    }
+
+    /// A bar of so many bytes, from its beginning.
+    fn begin(&self, bytes: u64) {
+        self.overall.set_length(bytes);
+        self.overall.set_position(0);
+        self.overall.set_style(style(BAR));
+        self.overall.set_message("");
+        // What came before says nothing about the speed.
+        self.overall.reset_eta();
+    }
+
+    fn appended(&self, messages: u64, bytes: u64, total: u64) {
+        let planned = *self
+            .to_append
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.overall.length() != Some(total) {
+            self.begin(total);
+        }
+        self.overall.set_position(bytes);
+        // What is sent a second time, after a lost connection, is counted anew.
+        let of = match planned {
+            (all, of) if of == total => format!(" of {all}"),
+            _ => String::new(),
+        };
+        self.overall.set_message(format!("{messages}{of} messages"));
     }
 
     fn say(&self, line: String) {
@@ -42,6 +106,9 @@ impl Bars {
     }
 }
 
+const BAR: &str =
+    "{bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
@@ -51,7 +118,15 @@ impl Sink for Bars {
         if let Some(line) = at_once(&event) {
             self.say(line);
         }
+        if matches!(event, Event::ToAppend { .. }) {
+            self.all_is_fetched();
+        }
         match event {
+            Event::Appended {
+                messages,
+                bytes,
+                total,
+            } if self.sent_on(messages, bytes, total) => {}
             Event::Enumerating { done, total } => self
                 .overall
                 .set_message(format!("looking at mailboxes: {done} of {total}")),
@@ -60,7 +135,7 @@ impl Sink for Bars {
             } if messages > 0 => {
                 *self.messages.lock().unwrap_or_else(PoisonError::into_inner) = (0, messages);
                 self.overall.set_length(bytes);
-                self.overall.set_style(style("{bar:28} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"));
+                self.overall.set_style(style(BAR));
             }
             Event::Resuming { done, bytes, .. } => {
                 let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +158,20 @@ impl Sink for Bars {
                         .set_message(format!("{} of {} messages", messages.0, messages.1));
                 }
             }
+            Event::ToAppend {
+                messages, bytes, ..
+            } if messages > 0 => {
+                *self
+                    .to_append
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = (messages, bytes);
+                self.begin(bytes);
+            }
+            Event::Appended {
+                messages,
+                bytes,
+                total,
+            } => self.appended(messages, bytes, total),
             Event::Looking { done, total } => self
                 .overall
                 .set_message(format!("reading headers: {done} of {total}")),
@@ -109,5 +198,6 @@ impl Drop for Bars {
     fn drop(&mut self) {
         self.overall.finish_and_clear();
         self.detail.finish_and_clear();
+        self.all_is_fetched();
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use mailstow::net::{Endpoint, Fingerprint, NetOptions, RateLimiter, Security, Trust};
 use mailstow::secret::Secret;
 
-use super::args::{ConnectionArgs, PasswordArgs};
+use super::args::{ConnectionArgs, PasswordArgs, TargetArgs};
 use super::failure::CommandError;
 
 /// A source as the user named it.
@@ -14,6 +14,8 @@ use super::failure::CommandError;
 pub(crate) struct SourceUrl {
     /// The user name.
     pub(crate) user: String,
+    /// Whose mail is meant, where an administrator signs in.
+    acts_for: Option<String>,
     /// The server.
     pub(crate) endpoint: Endpoint,
     /// The URL in its usual form, without anything secret.
@@ -27,15 +29,22 @@ pub(crate) struct SourceUrl {
 pub(crate) enum Protocol {
     Imap,
     Pop3,
+    /// Mail can only be delivered there.
+    Smtp,
+    Lmtp,
 }
 
 impl SourceUrl {
     /// The account's name unless the user gives another: the address.
     pub(crate) fn account(&self) -> String {
-        if self.user.contains('@') {
-            self.user.clone()
+        self.address(self.acts_for.as_ref().unwrap_or(&self.user))
+    }
+
+    fn address(&self, user: &str) -> String {
+        if user.contains('@') {
+            user.to_owned()
         } else {
-            format!("{}@{}", self.user, self.endpoint.host)
+            format!("{user}@{}", self.endpoint.host)
         }
     }
 
@@ -53,11 +62,17 @@ impl SourceUrl {
             "imap" => (Protocol::Imap, false, 143),
             "pop3s" => (Protocol::Pop3, true, 995),
             "pop3" => (Protocol::Pop3, false, 110),
+            "smtps" => (Protocol::Smtp, true, 465),
+            "smtp" => (Protocol::Smtp, false, 587),
+            "lmtp" => (Protocol::Lmtp, false, 24),
             other => return Err(usage(&format!("there is no protocol `{other}`"))),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let Some((user, authority)) = rest.rsplit_once('@') else {
-            return Err(usage("it names no user"));
+        let (user, authority) = match rest.rsplit_once('@') {
+            Some(split) => split,
+            // Who delivers on the spot need not be anybody.
+            None if matches!(protocol, Protocol::Smtp | Protocol::Lmtp) => ("", rest),
+            None => return Err(usage("it names no user")),
         };
         if user.contains(':') {
             return Err(CommandError::usage("a password does not belong in a URL: other users of this machine can read it there".to_owned())
@@ -67,7 +82,8 @@ impl SourceUrl {
             percent_decoded(user).ok_or_else(|| usage("the user name has a broken %-escape"))?;
         let (host, port) =
             split_port(authority, port).ok_or_else(|| usage("the port is no number"))?;
-        if user.is_empty()
+        let nobody = user.is_empty() && !matches!(protocol, Protocol::Smtp | Protocol::Lmtp);
+        if nobody
             || host.is_empty()
             || host
                 .chars()
@@ -88,9 +104,15 @@ impl SourceUrl {
         } else {
             format!("{host}:{port}")
         };
-        let text = format!("{}://{user}@{usual}", scheme.to_ascii_lowercase());
+        let scheme = scheme.to_ascii_lowercase();
+        let text = if user.is_empty() {
+            format!("{scheme}://{usual}")
+        } else {
+            format!("{scheme}://{user}@{usual}")
+        };
         Ok(Self {
             user,
+            acts_for: connection.authzid.clone(),
             endpoint: Endpoint {
                 host,
                 port,
@@ -164,29 +186,67 @@ pub(crate) fn password(
     args: &PasswordArgs,
     only_source: bool,
 ) -> Result<Secret, CommandError> {
-    if let Some(command) = &args.password_command {
+    let command = args.password_command.as_deref();
+    let from = (command, "--password-command");
+    secret(source, from, "MAILSTOW_PASSWORD", only_source)
+}
+
+/// The password of a target, for a command that has only one server to do with. A source's
+/// password is never tried there.
+pub(crate) fn password_as_target(
+    target: &SourceUrl,
+    args: &PasswordArgs,
+) -> Result<Secret, CommandError> {
+    let command = args.password_command.as_deref();
+    let from = (command, "--password-command");
+    secret(target, from, "MAILSTOW_TARGET_PASSWORD", true)
+}
+
+/// The password of a target.
+pub(crate) fn target_password(
+    target: &SourceUrl,
+    args: &TargetArgs,
+    only_target: bool,
+) -> Result<Secret, CommandError> {
+    let command = args.target_password_command.as_deref();
+    let from = (command, "--target-password-command");
+    secret(target, from, "MAILSTOW_TARGET_PASSWORD", only_target)
+}
+
+fn secret(
+    source: &SourceUrl,
+    (command, option): (Option<&str>, &str),
+    variable: &str,
+    only: bool,
+) -> Result<Secret, CommandError> {
+    if let Some(command) = command {
         return from_command(source, command);
     }
-    if let Some(password) = std::env::var_os("MAILSTOW_PASSWORD") {
-        if !only_source {
-            return Err(CommandError::usage("MAILSTOW_PASSWORD cannot be used with several sources: one password must not reach two servers".to_owned())
-                .hint("use --password-command, which learns from $MAILSTOW_USER and $MAILSTOW_HOST whose password is wanted"));
+    if let Some(password) = std::env::var_os(variable) {
+        if !only {
+            return Err(CommandError::usage(format!("{variable} cannot be used with several sources: one password must not reach two servers"))
+                .hint(format!("use {option}, which learns from $MAILSTOW_USER and $MAILSTOW_HOST whose password is wanted")));
         }
-        let password = password.into_string().map_err(|_| {
-            CommandError::configuration("MAILSTOW_PASSWORD is not valid UTF-8".to_owned())
-        })?;
+        let password = password
+            .into_string()
+            .map_err(|_| CommandError::configuration(format!("{variable} is not valid UTF-8")))?;
         if password.is_empty() {
             // Never sent: it could only be refused, and count towards a lock-out.
-            return Err(CommandError::configuration(
-                "MAILSTOW_PASSWORD is set, but empty".to_owned(),
-            )
-            .hint("set it to the password, or unset it to be asked"));
+            return Err(
+                CommandError::configuration(format!("{variable} is set, but empty"))
+                    .hint("set it to the password, or unset it to be asked"),
+            );
         }
         return Ok(Secret::new(password));
     }
     if !std::io::stdin().is_terminal() {
-        return Err(CommandError::configuration(format!("no password for {}", source.account()))
-            .hint("set MAILSTOW_PASSWORD, use --password-command, or run mailstow in a terminal to be asked"));
+        return Err(CommandError::configuration(format!(
+            "no password for {}",
+            source.address(&source.user)
+        ))
+        .hint(format!(
+            "set {variable}, use {option}, or run mailstow in a terminal to be asked"
+        )));
     }
     let prompt = format!(
         "Password for {} at {}: ",
@@ -206,6 +266,7 @@ fn from_command(source: &SourceUrl, command: &str) -> Result<Secret, CommandErro
     let output = std::process::Command::new("sh")
         .args(["-c", command])
         .env_remove("MAILSTOW_PASSWORD")
+        .env_remove("MAILSTOW_TARGET_PASSWORD")
         .env("MAILSTOW_USER", &source.user)
         .env("MAILSTOW_HOST", &source.endpoint.host)
         .stderr(std::process::Stdio::inherit())

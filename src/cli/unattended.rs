@@ -3,20 +3,18 @@
 //! None of it changes the archive, and only a report that could not be written changes the exit
 //! code, of a run that was complete.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mailstow::durable;
 use mailstow::secret::Secret;
 use serde_json::Value;
 
-use super::failure::{CommandError, exit};
+use super::failure::CommandError;
 use super::notify::{self, Notice};
 use super::output::Output;
 use super::ping::{Call, Ping, Sending};
+use super::report_file;
 use super::signals::Signals;
 use super::text;
 
@@ -195,15 +193,7 @@ struct Ending<'a> {
 
 impl Ending<'_> {
     fn write(&mut self, file: &Path) {
-        if let Err(error) = replace(file, self.report) {
-            warn(&format!(
-                "cannot write the report to `{}`: {error}",
-                file.display()
-            ));
-            if self.code == 0 {
-                self.code = exit::CONFIGURATION;
-            }
-        }
+        self.code = report_file::write(file, self.report, self.code);
     }
 
     /// Ping and notify command at once, for at most a minute; a signal ends both. Gives the exit
@@ -264,28 +254,8 @@ impl Ending<'_> {
     }
 }
 
-/// Replaces a regular file, or makes one; mode 0600.
-fn replace(file: &Path, report: &str) -> io::Result<()> {
-    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
-    // A rename would put a file in the place of /dev/null, or of /dev/stdout, which is a link.
-    match fs::symlink_metadata(file) {
-        Ok(meta) if !meta.is_file() => {
-            return Err(invalid("something else than a file has that name"));
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let name = file.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| invalid("it is no name for a file"))?;
-    let folder = match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    durable::replace(folder, name, format!("{report}\n").as_bytes())
-}
-
 /// On standard error, also with `--json` and `-q`: it is not about the run, whose report stands.
-fn warn(words: &str) {
+pub(super) fn warn(words: &str) {
     text::err(&format!("warning: {}", text::escaped(words)));
 }
 

@@ -65,6 +65,34 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(bad)
 }
 
+/// `OLD=NEW`, split at the first `=`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let bad = || "write it as OLD=NEW".to_owned();
+    let (old, new) = text.split_once('=').ok_or_else(bad)?;
+    if old.is_empty() || new.is_empty() {
+        return Err(bad());
+    }
+    Ok((old.to_owned(), new.to_owned()))
+}
+
+/// `30/min`: the time between two.
+pub(crate) fn rate(text: &str) -> Result<Duration, String> {
+    let bad = || "write it as a number per second, minute, hour or day, such as 30/min".to_owned();
+    let (number, unit) = text.split_once('/').ok_or_else(bad)?;
+    let number: u32 = number.trim().parse().map_err(|_| bad())?;
+    let seconds = match unit.trim() {
+        "s" | "sec" | "second" => 1,
+        "m" | "min" | "minute" => 60,
+        "h" | "hour" => 3_600,
+        "d" | "day" => 86_400,
+        _ => return Err(bad()),
+    };
+    if number == 0 {
+        return Err("it has to be more than nothing".to_owned());
+    }
+    Ok(Duration::from_secs(seconds) / number)
+}
+
 /// `10%` or `10`.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let share: f64 = text

@@ -3,6 +3,7 @@
 use crate::imap::ImapError;
 use crate::net::{Disposition, Scope};
 use crate::pop3::Pop3Error;
+use crate::smtp::SmtpError;
 
 /// An error of one of the protocols.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum ServerError {
     /// POP3.
     #[error(transparent)]
     Pop3(#[from] Pop3Error),
+    /// SMTP and LMTP.
+    #[error(transparent)]
+    Smtp(#[from] SmtpError),
 }
 
 impl ServerError {
@@ -22,6 +26,7 @@ impl ServerError {
         match self {
             Self::Imap(error) => error.disposition(),
             Self::Pop3(error) => error.disposition(),
+            Self::Smtp(error) => error.disposition(),
         }
     }
 

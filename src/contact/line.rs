@@ -5,7 +5,7 @@ use std::io;
 use super::patience::{Patience, Verdict};
 use super::stop::Stop;
 use crate::event::Sink;
-use crate::imap::{ImapError, Quirks, Session};
+use crate::imap::{ImapError, Quirks, Session, TargetSession};
 use crate::net::Disposition;
 use crate::source::ImapSource;
 use crate::spool::SpoolOptions;
@@ -13,13 +13,57 @@ use crate::spool::SpoolOptions;
 /// Connections lost over the same question, after which it is the question's fault.
 const LOSSES: u32 = 3;
 
+/// What can be dialled again: a session that looks, or one that may change things as well.
+pub(crate) trait Dialled: Sized {
+    /// Connects and signs in.
+    async fn dial(source: &ImapSource, spool: SpoolOptions) -> Result<Self, ImapError>;
+    /// The session, as far as it looks.
+    fn looking(&mut self) -> &mut Session;
+    /// Ends it politely.
+    async fn part(self);
+}
+
+impl Dialled for Session {
+    async fn dial(source: &ImapSource, spool: SpoolOptions) -> Result<Self, ImapError> {
+        source.connect(spool).await
+    }
+
+    fn looking(&mut self) -> &mut Session {
+        self
+    }
+
+    async fn part(self) {
+        self.logout().await;
+    }
+}
+
+impl Dialled for TargetSession {
+    async fn dial(source: &ImapSource, spool: SpoolOptions) -> Result<Self, ImapError> {
+        let ImapSource {
+            endpoint,
+            net,
+            credentials,
+            ..
+        } = source;
+        Self::connect(endpoint, net, credentials, Some(spool)).await
+    }
+
+    fn looking(&mut self) -> &mut Session {
+        self.reading()
+    }
+
+    async fn part(self) {
+        self.logout().await;
+    }
+}
+
 /// A line to the server: dialled again when it breaks.
-pub(crate) struct Line<'a> {
+pub(crate) struct Line<'a, S = Session> {
     source: &'a ImapSource,
     spool: SpoolOptions,
     sink: &'a dyn Sink,
     stop: &'a Stop,
-    session: Option<Session>,
+    session: Option<S>,
     quirks: Quirks,
     patience: Patience,
     /// An answer of QRESYNC could not be read.
@@ -43,7 +87,7 @@ impl Trouble {
     }
 }
 
-impl<'a> Line<'a> {
+impl<'a, S: Dialled> Line<'a, S> {
     /// The first contact. A server that cannot be reached is most often a slip of the user's,
     /// who wants to know at once; one that was reached and is busy or broke off is tried again.
     pub(crate) async fn open(
@@ -77,7 +121,7 @@ impl<'a> Line<'a> {
     /// Works on the session, from the start again on a new one where the connection is lost.
     pub(crate) async fn run<T>(
         &mut self,
-        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+        work: impl AsyncFn(&mut S) -> Result<T, ImapError>,
     ) -> Result<T, Trouble> {
         self.run_until_lost(LOSSES, work).await
     }
@@ -85,7 +129,7 @@ impl<'a> Line<'a> {
     /// Works on the session once; for what can be done without.
     pub(crate) async fn try_once<T>(
         &mut self,
-        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+        work: impl AsyncFn(&mut S) -> Result<T, ImapError>,
     ) -> Result<T, Trouble> {
         self.run_until_lost(1, work).await
     }
@@ -93,7 +137,7 @@ impl<'a> Line<'a> {
     async fn run_until_lost<T>(
         &mut self,
         losses: u32,
-        work: impl AsyncFn(&mut Session) -> Result<T, ImapError>,
+        work: impl AsyncFn(&mut S) -> Result<T, ImapError>,
     ) -> Result<T, Trouble> {
         let mut lost = 0;
         loop {
@@ -146,12 +190,19 @@ impl<'a> Line<'a> {
         self.quirks
     }
 
+    /// Ends the session politely; what is asked next dials again.
+    pub(crate) async fn hang_up(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.part().await;
+        }
+    }
+
     /// The session, if there is one.
-    pub(crate) fn into_session(self) -> Option<Session> {
+    pub(crate) fn into_session(self) -> Option<S> {
         self.session
     }
 
-    async fn session(&mut self) -> Result<Session, ImapError> {
+    async fn session(&mut self) -> Result<S, ImapError> {
         if let Some(session) = self.session.take() {
             return Ok(session);
         }
@@ -163,12 +214,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    async fn dial(&mut self) -> Result<Session, ImapError> {
-        let session = tokio::select! {
-            session = self.source.connect(self.spool.clone()) => session?,
+    async fn dial(&mut self) -> Result<S, ImapError> {
+        let mut session = tokio::select! {
+            session = S::dial(self.source, self.spool.clone()) => session?,
             () = self.stop.requested() => return Err(stopped()),
         };
-        self.quirks = *session.quirks();
+        self.quirks = *session.looking().quirks();
         Ok(session)
     }
 

@@ -16,7 +16,7 @@ mod stop;
 pub(crate) use door::{Door, HEADER_BYTES, Interrupted, Open};
 pub use error::ServerError;
 pub(crate) use error::describe;
-pub(crate) use line::{Line, Trouble};
+pub(crate) use line::{Dialled, Line, Trouble};
 pub(crate) use parts::{Opened, is_unreadable, open};
 #[cfg(feature = "testing")]
 pub use patience::testing;

@@ -1,6 +1,6 @@
 //! Opening and listing a mailbox, also one of which not every answer can be read.
 
-use super::line::{Line, Trouble};
+use super::line::{Dialled, Line, Trouble};
 use crate::imap::{Examined, ImapError};
 use crate::model::Listing;
 
@@ -11,9 +11,13 @@ pub(crate) struct Opened {
     pub(crate) unreadable: Vec<(u32, String)>,
 }
 
-pub(crate) async fn open(line: &mut Line<'_>, wire: &str) -> Result<Opened, Trouble> {
+pub(crate) async fn open<S: Dialled>(
+    line: &mut Line<'_, S>,
+    wire: &str,
+) -> Result<Opened, Trouble> {
     let whole = line
-        .run(async |session| {
+        .run(async |session: &mut S| {
+            let session = session.looking();
             let examined = session.examine(wire).await?;
             // QUIRK(several): a FETCH in an empty mailbox is BAD.
             let listing = if examined.exists == 0 {
@@ -42,13 +46,13 @@ pub(crate) async fn open(line: &mut Line<'_>, wire: &str) -> Result<Opened, Trou
 const PARTS: u32 = 200;
 
 /// Lists a mailbox by halves until the answers that cannot be read stand alone.
-async fn open_in_parts(
-    line: &mut Line<'_>,
+async fn open_in_parts<S: Dialled>(
+    line: &mut Line<'_, S>,
     wire: &str,
     first: ImapError,
 ) -> Result<Opened, Trouble> {
     let examined = line
-        .run(async |session| session.examine(wire).await)
+        .run(async |session: &mut S| session.looking().examine(wire).await)
         .await?;
     let mut opened = Opened {
         examined,
@@ -73,7 +77,8 @@ async fn open_in_parts(
         for (from, to) in [(from, middle), (middle + 1, to)] {
             let range = format!("{from}:{to}");
             let part = line
-                .run(async |session| {
+                .run(async |session: &mut S| {
+                    let session = session.looking();
                     session.examine(wire).await?;
                     session.list_messages(&range).await
                 })

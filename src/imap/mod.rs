@@ -35,7 +35,7 @@ pub use changes::Changes;
 pub use error::ImapError;
 pub use fetch::BodyEvent;
 pub use list::ListedMailbox;
-pub use quirks::Quirks;
+pub use quirks::{Quirks, Vendor};
 pub use reply::{Tagged, TaggedStatus};
 pub use select::Examined;
 pub use session::Session;

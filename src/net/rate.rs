@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A token bucket over bytes received. Its burst is a quarter of a second's worth.
+/// A token bucket over bytes moved. Its burst is a quarter of a second's worth.
 #[derive(Debug)]
 pub struct RateLimiter {
     bytes_per_second: NonZeroU64,
@@ -29,7 +29,7 @@ impl RateLimiter {
         usize::try_from(quarter).unwrap_or(usize::MAX)
     }
 
-    /// Charges `bytes` just received; the caller reads on after the returned wait.
+    /// Charges `bytes` just moved; the caller goes on after the returned wait.
     pub fn charge(&self, bytes: u64, now: Instant) -> Duration {
         #[expect(
             clippy::cast_precision_loss,

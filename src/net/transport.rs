@@ -112,13 +112,18 @@ impl Transport {
         let bytes = bytes as u64;
         self.counters.received.fetch_add(bytes, Ordering::Relaxed);
         let waited = self.read_wait.moved();
+        self.charge(bytes);
+        self.pace.received(bytes, waited)
+    }
+
+    /// Bytes count in both directions; one of the two is next to nothing.
+    fn charge(&mut self, bytes: u64) {
         if let Some(limiter) = &self.limiter {
             let delay = limiter.charge(bytes, std::time::Instant::now());
             if !delay.is_zero() {
                 self.pause = Some(Box::pin(tokio::time::sleep(delay)));
             }
         }
-        self.pace.received(bytes, waited)
     }
 }
 
@@ -178,8 +183,15 @@ impl AsyncWrite for Transport {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.stream).poll_write(cx, buf) {
+        ready!(this.poll_pause(cx));
+        let limit = this
+            .limiter
+            .as_ref()
+            .map_or(buf.len(), |limiter| limiter.chunk().min(buf.len()));
+        let part = buf.get(..limit).unwrap_or(buf);
+        match Pin::new(&mut this.stream).poll_write(cx, part) {
             Poll::Ready(Ok(written)) => {
+                this.charge(written as u64);
                 this.counters
                     .sent
                     .fetch_add(written as u64, Ordering::Relaxed);

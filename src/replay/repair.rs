@@ -5,7 +5,7 @@
 
 mod long_lines;
 
-use super::inspect::RECEIPTS;
+use super::inspect::{RECEIPTS, Traits};
 use crate::header;
 use long_lines::{Breaking, break_body, fold};
 
@@ -41,6 +41,17 @@ pub struct Repairs {
     /// Header fields that ask for a receipt get another name, so that nobody is told again that
     /// an old message was read.
     pub disarm_receipts: bool,
+}
+
+impl Repairs {
+    /// Whether a message that is like this would be changed, or would have to be left.
+    #[must_use]
+    pub const fn would_change(self, traits: &Traits) -> bool {
+        (self.nul && traits.nul)
+            || (self.bare_lf && traits.bare_lf)
+            || (self.long_lines && traits.longest_line > LINE_MAX as u64)
+            || (self.disarm_receipts && traits.disposition_notification)
+    }
 }
 
 /// A message with its changes.

@@ -40,7 +40,17 @@ impl ImapSource {
     /// `user@host`, by which an account is recognised.
     #[must_use]
     pub fn alias(&self) -> String {
-        format!("{}@{}", self.credentials.user, self.endpoint.host)
+        format!("{}@{}", self.credentials.whose(), self.endpoint.host)
+    }
+
+    /// [`alias`](Self::alias), with the port where it is none of the usual two: by which a target is
+    /// told from others.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self.endpoint.port {
+            143 | 993 => self.alias(),
+            port => format!("{}:{port}", self.alias()),
+        }
     }
 
     /// Connects and signs in.

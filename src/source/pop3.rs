@@ -23,7 +23,7 @@ impl Pop3Source {
     /// `user@host`, by which an account is recognised.
     #[must_use]
     pub fn alias(&self) -> String {
-        format!("{}@{}", self.credentials.user, self.endpoint.host)
+        format!("{}@{}", self.credentials.whose(), self.endpoint.host)
     }
 
     /// Connects and signs in. The maildrop is locked for others until the session ends

@@ -137,6 +137,13 @@ impl Dovecot {
         self.write_users();
     }
 
+    /// Adds many users with the usual password.
+    pub fn add_users(&mut self, users: impl IntoIterator<Item = String>) {
+        let words = users.into_iter().map(|user| (user, PASSWORD.to_owned()));
+        self.passwords.extend(words);
+        self.write_users();
+    }
+
     pub fn password(&self, user: &str) -> &str {
         self.passwords
             .get(user)

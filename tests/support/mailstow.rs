@@ -108,6 +108,33 @@ impl Mailstow {
         ended.report()
     }
 
+    /// `replay ARCHIVE --to URL` with further arguments. Nothing waits for longer than a moment,
+    /// unless the runner's environment says so.
+    pub fn replay(&self, archive: &Path, url: &str, more: &[&str]) -> Ended {
+        let mut args = vec!["replay", archive.to_str().unwrap(), "--to", url];
+        args.extend(more);
+        let mut command = self.command(&args);
+        for (key, value) in [
+            ("MAILSTOW_TARGET_PASSWORD", PASSWORD),
+            ("MAILSTOW_TEST_SETTLE_MS", "1"),
+            ("MAILSTOW_TEST_BACKOFF_MS", "1"),
+        ] {
+            command.env(key, self.env.get(key).map_or(value, String::as_str));
+        }
+        Ended::of(&mut command)
+    }
+
+    /// The same with `--json`: the report, which must be the last line; panics with all output
+    /// if the exit code is another than `exit`.
+    #[track_caller]
+    pub fn replay_report(&self, archive: &Path, url: &str, exit: i32, more: &[&str]) -> Value {
+        let mut args = vec!["--json"];
+        args.extend(more);
+        let ended = self.replay(archive, url, &args);
+        ended.expect(exit);
+        ended.replayed()
+    }
+
     /// Starts it with `--json`, to be watched by its events.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(args);
@@ -164,6 +191,35 @@ impl Ended {
     pub fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         self.stdout.lines().map(parse).collect()
+    }
+
+    /// The report of a replay, which is the last line of `--json` output; panics if its numbers
+    /// do not add up.
+    #[track_caller]
+    pub fn replayed(&self) -> Value {
+        let last = self.json().pop();
+        let last = last.unwrap_or_else(|| panic!("no JSON at all; stderr: {}", self.stderr));
+        assert_eq!(last["event"], "replay", "the last line: {last}");
+        for row in last["mailboxes"].as_array().unwrap() {
+            let n = |key: &str| row[key].as_u64().unwrap();
+            let sum: u64 = [
+                "appended",
+                "moved_in",
+                "there",
+                "removed",
+                "collapsed",
+                "refused",
+                "doubtful",
+                "lost",
+                "excluded",
+                "left",
+            ]
+            .map(n)
+            .iter()
+            .sum();
+            assert_eq!(n("in_archive"), sum, "the numbers do not add up: {row:#}");
+        }
+        last
     }
 
     /// The report, which is the last line of `--json` output.

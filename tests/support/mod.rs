@@ -18,6 +18,7 @@
 )]
 
 pub mod archive_state;
+pub mod archived;
 pub mod compare;
 pub mod corpora;
 pub mod dice;
@@ -32,12 +33,16 @@ pub mod fixture;
 pub mod maildir;
 pub mod maildrop;
 pub mod mailstow;
+pub mod migration;
 pub mod mutator;
 pub mod mutf7;
 pub mod nights;
+pub mod odd_mail;
 pub mod past;
 pub mod pop3_tap;
 pub mod raw_imap;
 pub mod raw_pop3;
+pub mod replayed;
 pub mod sweep;
 pub mod sweep_pop3;
+pub mod sweep_replay;

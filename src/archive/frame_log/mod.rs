@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::format::{FrameHead, LedgerRecord, Record};
+use super::format::{FrameHead, Record};
 
 pub use reader::LogReader;
 pub use salvage::frame_behind;
@@ -44,16 +44,6 @@ impl LogRecord for Record {
     const KINDS: &'static [&'static str] = &Record::KINDS;
     fn kind(&self) -> (&'static str, bool) {
         Record::kind(self)
-    }
-}
-
-impl LogRecord for LedgerRecord {
-    const KINDS: &'static [&'static str] = &["intent", "outcome"];
-    fn kind(&self) -> (&'static str, bool) {
-        match self {
-            Self::Intent { .. } => ("intent", true),
-            Self::Outcome { .. } => ("outcome", true),
-        }
     }
 }
 

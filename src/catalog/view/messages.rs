@@ -52,6 +52,24 @@ impl Catalog {
         self.placements_where(SHOWN, mailbox, gone_too)
     }
 
+    /// Those that came with a later commit than `after`, up to `until`, and are present, as
+    /// [`Self::shown`]. A writer may commit more meanwhile.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn arrived_between(
+        &self,
+        mailbox: MailboxId,
+        after: u64,
+        until: u64,
+    ) -> Result<Vec<PlacementRow>, CatalogError> {
+        let sql = format!(
+            "SELECT {PLACEMENT_COLUMNS} WHERE p.mailbox = ?1 AND p.since > ?2 AND p.since <= ?3
+             AND {PRESENT} AND {SHOWN}"
+        );
+        self.rows(&sql, (mailbox.0, after, until), placement)
+    }
+
     fn placements_where(
         &self,
         condition: &str,

@@ -13,7 +13,7 @@ use crate::cli::backup::quoted;
 use crate::cli::text::{bytes, count, escaped, table};
 
 /// Lines of one kind that are shown; JSON has them all.
-const SHOWN: usize = 20;
+pub(super) const SHOWN: usize = 20;
 /// Characters of a list of names that are shown.
 const NAMES: usize = 160;
 
@@ -182,7 +182,7 @@ fn differs(difference: &Difference) -> String {
 }
 
 /// As many names as fit in a line.
-fn listed(names: &Names) -> String {
+pub(super) fn listed(names: &Names) -> String {
     let (kind, all) = match names {
         Names::Uids(uids) => ("UID", uids.to_string().replace(',', ", ")),
         Names::Uidls(uidls) => {

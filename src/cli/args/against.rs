@@ -1,5 +1,7 @@
 //! Arguments of `verify`, with a server or without.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{ArchiveArgs, ConnectionArgs, MailboxArgs, PasswordArgs};
@@ -43,6 +45,9 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct AgainstArgs {
     /// Compare with this server, such as imaps://you@example.com@imap.example.com
     ///
+    /// It may be the one the mail came from, or one it was replayed to: then it is compared with what
+    /// was sent there, by the ledger of that replay. Where it is both, it is taken as the source.
+    ///
     /// The archive itself is then not re-hashed, except what is in the sample; see --rehash. Over
     /// POP3, fetching the sample may mark messages as read on the server; --sample 0 fetches none.
     #[arg(long, value_name = "SOURCE")]
@@ -53,9 +58,22 @@ pub(crate) struct AgainstArgs {
     /// Re-read and re-hash the whole archive as well, as without --against
     #[arg(long, requires = "against")]
     pub(crate) rehash: bool,
-    /// Name of the account in the archive [default: the one that was fetched from there]
+    /// Name of the account in the archive [default: the one that was fetched from there, or
+    /// replayed to it]
     #[arg(long, value_name = "NAME", requires = "against")]
     pub(crate) account: Option<String>,
+    /// Take the server as the target of a replay, also where the mail came from there
+    #[arg(long, requires = "against", conflicts_with = "as_source")]
+    pub(crate) as_target: bool,
+    /// Take the server as the source, also where the mail was only replayed there
+    #[arg(long, requires = "against")]
+    pub(crate) as_source: bool,
+    /// The folder of the ledgers, if they are not kept in the archive (a target)
+    #[arg(long, value_name = "DIR", requires = "against")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Of messages that are in a mailbox more than once the target needs one copy (a target)
+    #[arg(long, requires = "against")]
+    pub(crate) collapse_duplicates: bool,
     #[command(flatten)]
     pub(crate) mailboxes: MailboxArgs,
     #[command(flatten)]

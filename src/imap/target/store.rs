@@ -15,14 +15,14 @@ use crate::model::{Flags, UidSet};
 /// What becomes of the flags a message has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreFlags {
-    /// They stay.
+    /// These come to them.
     Add,
-    /// They go.
-    Replace,
+    /// These go, and the others stay.
+    Remove,
 }
 
 impl TargetSession {
-    /// Sets flags of messages of the selected mailbox, without being told the outcome
+    /// Adds or takes away flags of messages of the selected mailbox, without being told the outcome
     /// (`.SILENT`). Messages that are gone are passed over. A long set takes several commands;
     /// after an error those before it have been done.
     pub async fn store_flags(
@@ -31,10 +31,12 @@ impl TargetSession {
         how: StoreFlags,
         flags: &Flags,
     ) -> Result<(), ImapError> {
+        if flags.is_empty() {
+            return Ok(());
+        }
         let item = match how {
-            StoreFlags::Add if flags.is_empty() => return Ok(()),
             StoreFlags::Add => "+FLAGS.SILENT",
-            StoreFlags::Replace => "FLAGS.SILENT",
+            StoreFlags::Remove => "-FLAGS.SILENT",
         };
         let list = flag_list(flags)?;
         self.at_rest().await?;

@@ -23,10 +23,13 @@ pub struct Ours {
 pub struct Theirs {
     /// Its UID, each one once.
     pub uid: u32,
-    /// RFC822.SIZE, in bytes.
+    /// RFC822.SIZE, in bytes; 0 where it is not known.
     pub size: u64,
     /// What its header says; `None` without any of the four fields.
     pub identity: Option<Identity>,
+    /// [`Identity::fields`] of what it may have been before a server added some of the four
+    /// ([`shorter`](crate::header::shorter)), as far as any of ours has them.
+    pub lacking: Vec<u128>,
 }
 
 /// What headers and sizes show. An item or a UID is in one pair or one group at most; what is in
@@ -52,26 +55,27 @@ pub struct Group {
 ///
 /// Sure are messages with equal Message-ID, Date, From and Subject whose topmost Received the
 /// target's copy has too, with sizes within 2 % + 4 KiB, where all that have these four fields in
-/// common are copies of one content on this side and pass on the other. Everything else with
-/// these fields in common is to be looked at, unless the sizes are beyond what any server does to
-/// a message (twice as large + 64 KiB). Messages with none of the four fields are grouped by size.
+/// common are copies of one content on this side and pass on the other. Everything else whose
+/// fields theirs has too, whatever fields it has besides, is to be looked at, unless the sizes are
+/// beyond what any server does to a message (twice as large + 64 KiB). What has none of the four
+/// fields here may be any message of its size there.
 ///
 /// Looking costs at most one body per message of the target, however large the groups are.
 #[must_use]
 pub fn recognise(ours: &[Ours], theirs: &[Theirs]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut by_fields: BTreeMap<u128, (Vec<&Ours>, Vec<&Theirs>)> = BTreeMap::new();
-    let (mut our_rest, mut their_rest) = (Vec::new(), Vec::new());
+    let mut open = Open::default();
     for one in ours {
         match &one.identity {
             Some(id) => by_fields.entry(id.fields).or_default().0.push(one),
-            None => our_rest.push(one),
+            None => open.bare.push(one),
         }
     }
     for one in theirs {
         match &one.identity {
             Some(id) => by_fields.entry(id.fields).or_default().1.push(one),
-            None => their_rest.push(one),
+            None => open.theirs.push(one),
         }
     }
     for (mut ours, mut theirs) in by_fields.into_values() {
@@ -80,11 +84,15 @@ pub fn recognise(ours: &[Ours], theirs: &[Theirs]) -> Verdict {
         if beyond_doubt(&ours, &theirs) {
             let pairs = ours.iter().zip(&theirs).map(|(o, t)| (o.item, t.uid));
             verdict.sure.extend(pairs);
+            let sure = ours.len().min(theirs.len());
+            open.ours.extend(ours.split_off(sure));
+            open.theirs.extend(theirs.split_off(sure));
         } else {
-            verdict.look.extend(plausible(&ours, &theirs));
+            open.ours.extend(ours);
+            open.theirs.extend(theirs);
         }
     }
-    verdict.look.extend(near(our_rest, their_rest));
+    verdict.look = open.groups();
     verdict
 }
 
@@ -109,7 +117,8 @@ fn passes(ours: &Ours, theirs: &Theirs) -> bool {
 }
 
 /// Sizes of one message on two servers: added header fields, other line ends.
-fn is_near(ours: u64, theirs: u64) -> bool {
+#[must_use]
+pub fn is_near(ours: u64, theirs: u64) -> bool {
     ours.abs_diff(theirs) <= ours.max(theirs) / 50 + (4 << 10)
 }
 
@@ -132,6 +141,9 @@ fn plausible(ours: &[&Ours], theirs: &[&Theirs]) -> Option<Group> {
             .into_iter()
             .chain(above)
             .any(|s| is_possible(*s, size))
+            // Not known.
+            || size == 0
+            || sizes.contains(&0)
     };
     let of_ours = ours.iter().filter(|o| has(&their_sizes, o.len));
     let of_theirs = theirs.iter().filter(|t| has(&our_sizes, t.size));
@@ -141,39 +153,121 @@ fn plausible(ours: &[&Ours], theirs: &[&Theirs]) -> Option<Group> {
     )
 }
 
-/// Groups messages nothing is known of but their sizes: each reaches from the smallest to the
-/// largest size that are linked by steps of a few KiB, with members of both sides at hand.
-fn near(mut ours: Vec<&Ours>, mut theirs: Vec<&Theirs>) -> Vec<Group> {
-    ours.sort_by_key(|o| (o.len, o.item));
-    theirs.sort_by_key(|t| (t.size, t.uid));
-    let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
-    let mut groups = Vec::new();
-    while let (Some(o), Some(t)) = (ours.peek(), theirs.peek()) {
-        if !is_near(o.len, t.size) {
-            // The smaller one is near to none: the other side begins above it.
-            if o.len < t.size {
-                ours.next();
-            } else {
-                theirs.next();
-            }
-            continue;
-        }
-        let mut group = Group::default();
-        let (mut our_top, mut their_top) = (o.len, t.size);
-        loop {
-            if let Some(o) = ours.next_if(|o| is_near(o.len, their_top)) {
-                our_top = o.len;
-                group.ours.push(o.item);
-            } else if let Some(t) = theirs.next_if(|t| is_near(our_top, t.size)) {
-                their_top = t.size;
-                group.theirs.push(t.uid);
-            } else {
-                break;
+/// What is left when the sure ones are taken away.
+#[derive(Default)]
+struct Open<'a> {
+    ours: Vec<&'a Ours>,
+    /// Ours without any of the four fields.
+    bare: Vec<&'a Ours>,
+    theirs: Vec<&'a Theirs>,
+}
+
+impl<'a> Open<'a> {
+    /// Puts together what may be one: ours by their fields, each of theirs with all of ours whose
+    /// fields it has, and by its size with ours that have none.
+    fn groups(mut self) -> Vec<Group> {
+        let mut links = Links::default();
+        let mut by_fields: BTreeMap<u128, usize> = BTreeMap::new();
+        for one in &self.ours {
+            if let Some(id) = &one.identity {
+                let link = *by_fields
+                    .entry(id.fields)
+                    .or_insert_with(|| links.new_one());
+                links.ours.push((link, one));
             }
         }
-        groups.extend(Group::of(group.ours, group.theirs));
+        self.bare.sort_by_key(|o| (o.len, o.item));
+        let mut sizes: Vec<(u64, u64, usize)> = Vec::new();
+        for one in self.bare {
+            let (from, to) = near_sizes(one.len);
+            let link = match sizes.last_mut() {
+                Some((_, end, link)) if from <= *end => {
+                    *end = (*end).max(to);
+                    *link
+                }
+                _ => {
+                    let link = links.new_one();
+                    sizes.push((from, to, link));
+                    link
+                }
+            };
+            links.ours.push((link, one));
+        }
+        for one in self.theirs {
+            let own = one.identity.iter().map(|id| id.fields);
+            let all = own.chain(one.lacking.iter().copied());
+            let by_fields = all.filter_map(|fields| by_fields.get(&fields).copied());
+            let first = sizes.partition_point(|(_, end, _)| *end < one.size);
+            let by_size = (sizes.iter().enumerate())
+                .skip(if one.size == 0 { 0 } else { first })
+                .take_while(|(_, (from, _, _))| one.size == 0 || *from <= one.size)
+                .map(|(_, (_, _, link))| *link);
+            let all: Vec<usize> = by_fields.chain(by_size).collect();
+            links.add(&all, one);
+        }
+        links.groups()
     }
-    groups
+}
+
+/// Which are linked by others.
+#[derive(Default)]
+struct Links<'a> {
+    /// Each points to one before it that it is linked with, or to itself.
+    to: Vec<usize>,
+    ours: Vec<(usize, &'a Ours)>,
+    theirs: Vec<(usize, &'a Theirs)>,
+}
+
+impl<'a> Links<'a> {
+    fn new_one(&mut self) -> usize {
+        self.to.push(self.to.len());
+        self.to.len() - 1
+    }
+
+    fn root(&self, mut link: usize) -> usize {
+        while let Some(to) = self.to.get(link).copied().filter(|to| *to != link) {
+            link = to;
+        }
+        link
+    }
+
+    /// A message that belongs to all of these; nothing where there are none.
+    fn add(&mut self, links: &[usize], one: &'a Theirs) {
+        let Some(least) = links.iter().map(|link| self.root(*link)).min() else {
+            return;
+        };
+        for link in links {
+            let root = self.root(*link);
+            for link in [root, *link] {
+                if let Some(to) = self.to.get_mut(link) {
+                    *to = least;
+                }
+            }
+        }
+        self.theirs.push((least, one));
+    }
+
+    fn groups(self) -> Vec<Group> {
+        let mut sets: BTreeMap<usize, (Vec<&Ours>, Vec<&Theirs>)> = BTreeMap::new();
+        for (link, one) in &self.ours {
+            sets.entry(self.root(*link)).or_default().0.push(one);
+        }
+        for (link, one) in &self.theirs {
+            sets.entry(self.root(*link)).or_default().1.push(one);
+        }
+        let groups = sets.into_values();
+        groups
+            .filter_map(|(ours, theirs)| plausible(&ours, &theirs))
+            .collect()
+    }
+}
+
+/// The sizes a message of this length may have on another server.
+const fn near_sizes(len: u64) -> (u64, u64) {
+    // Exactly those for which `is_near` holds.
+    let most = len.saturating_add(4 << 10);
+    let least = len.saturating_sub(len / 50 + (4 << 10));
+    (least, most.saturating_add(most / 49))
 }
 
 impl Group {

@@ -63,7 +63,7 @@ impl<'a> Assign<'a> {
             } else if !self.rules.virtual_too
                 && let Some(used) = virtual_use(&source.name, attribute)
             {
-                let leftovers = used == "\\All";
+                let leftovers = used == "\\All" || self.rules.views_alone;
                 self.put(at, Destination::Virtual { leftovers });
             }
         }
@@ -84,11 +84,17 @@ impl<'a> Assign<'a> {
                         .as_ref()
                         .is_none_or(|root| target.name.starts_with(root))
             };
-            if let Some(target) = self.books.all().iter().find(is_it)
-                && self.books.claim(&target.wire, &target.name)
+            if let Some(target) = self.books.all().iter().find(is_it) {
+                if self.books.claim(&target.wire, &target.name) {
+                    self.recorded.insert(at);
+                    self.put(at, self.books.existing(target));
+                }
+            } else if let Some(wire) = source.recorded.as_deref()
+                && root.is_none()
+                && let Some(destination) = self.books.unlisted(wire)
             {
                 self.recorded.insert(at);
-                self.put(at, self.books.existing(target));
+                self.put(at, destination);
             }
         }
     }

@@ -15,6 +15,7 @@ use regex::Regex;
 use crate::model::MailboxId;
 
 pub use assign::map_names;
+pub(super) use special::virtual_use;
 
 /// A mailbox of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,9 @@ pub struct Rules {
     pub into: Option<String>,
     /// Mailboxes that only show what lies elsewhere are not left out, and keep their names.
     pub virtual_too: bool,
+    /// No mailbox of all mail was archived (Gmail can hide it from IMAP): what other views show
+    /// may lie nowhere else, and goes to [`Mapping::leftovers`] too.
+    pub views_alone: bool,
 }
 
 /// Where the messages of a mailbox go.
@@ -86,7 +90,7 @@ pub enum Destination {
     },
     /// Nowhere: it shows what lies in other mailboxes (all mail, starred, important).
     Virtual {
-        /// It shows all mail, also what lies in no mailbox that is replayed: that goes to
+        /// It may show what lies in no mailbox that is replayed: that goes to
         /// [`Mapping::leftovers`].
         leftovers: bool,
     },
@@ -100,7 +104,7 @@ pub struct Mapping {
     /// One destination for each mailbox, in the order they were given.
     pub mailboxes: Vec<(MailboxId, Destination)>,
     /// Where the messages go that only a mailbox of all mail has: the archive mailbox, which may
-    /// be another mailbox's destination too. There if a mailbox is left out that shows all mail.
+    /// be another mailbox's destination too. There if such a view is left out.
     pub leftovers: Option<Destination>,
 }
 

@@ -103,7 +103,7 @@ pub(super) fn by_name(name: &str) -> Option<(&'static str, usize)> {
 
 /// The use of a mailbox that only shows what lies elsewhere. INBOX is none, whatever it is
 /// marked as.
-pub(super) fn virtual_use(name: &str, attribute: Option<&str>) -> Option<&'static str> {
+pub(in crate::replay) fn virtual_use(name: &str, attribute: Option<&str>) -> Option<&'static str> {
     if name.eq_ignore_ascii_case("INBOX") {
         return None;
     }

@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 
 /// The place of a message in the queue for a sample, by chance.
 #[must_use]
-pub(super) fn priority(seed: u64, mailbox: &str, name: &str) -> u64 {
+pub(crate) fn priority(seed: u64, mailbox: &str, name: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
     // A zero byte is in neither name, so no two pairs run together.
     hasher
@@ -18,14 +18,14 @@ pub(super) fn priority(seed: u64, mailbox: &str, name: &str) -> u64 {
 
 /// The candidates of one mailbox: those that come first in the queue, as many as can be needed.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     most: usize,
     healed: BinaryHeap<(u64, u32)>,
     others: BinaryHeap<(u64, u32)>,
 }
 
 impl Pool {
-    pub(super) const fn new(most: usize) -> Self {
+    pub(crate) const fn new(most: usize) -> Self {
         Self {
             most,
             healed: BinaryHeap::new(),
@@ -34,7 +34,7 @@ impl Pool {
     }
 
     /// Adds a candidate; `id` tells it from others of its mailbox.
-    pub(super) fn push(&mut self, priority: u64, id: u32, healed: bool) {
+    pub(crate) fn push(&mut self, priority: u64, id: u32, healed: bool) {
         let heap = if healed {
             &mut self.healed
         } else {
@@ -51,7 +51,7 @@ impl Pool {
 /// rest from the others, or from the healed ones where there are not enough. Each mailbox gives
 /// one before any gives a second.
 #[must_use]
-pub(super) fn draw(pools: Vec<Pool>, n: usize) -> Vec<Vec<u32>> {
+pub(crate) fn draw(pools: Vec<Pool>, n: usize) -> Vec<Vec<u32>> {
     let mut chosen: Vec<Vec<u32>> = vec![Vec::new(); pools.len()];
     let (mut healed, mut others) = (Vec::new(), Vec::new());
     for (mailbox, pool) in pools.into_iter().enumerate() {

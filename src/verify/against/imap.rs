@@ -352,7 +352,7 @@ async fn sample(
     proof: &mut Proof<'_>,
 ) -> Result<(), Interrupted> {
     let of = targets.iter().map(|t| t.uids.len()).sum();
-    let n = ground.sample_size(of);
+    let n = ground.request.sample.size(of);
     let chosen = choose(ground, targets, n);
     let total = chosen.iter().map(UidSet::len).sum();
     proof.report.full = ground.request.sample == Sample::Full;

@@ -12,7 +12,7 @@
 //! and `proof` holds bytes against bytes.
 
 mod bodies;
-mod choose;
+pub(crate) mod choose;
 mod compare;
 mod fates;
 mod imap;
@@ -46,6 +46,19 @@ pub enum Sample {
     Percent(f64),
     /// All of them.
     Full,
+}
+
+impl Sample {
+    /// How many messages to choose among so many.
+    #[must_use]
+    pub(crate) fn size(self, of: u64) -> usize {
+        let n = match self {
+            Self::Messages(n) => n,
+            Self::Percent(percent) => share(of, percent),
+            Self::Full => of,
+        };
+        usize::try_from(n.min(of)).unwrap_or(usize::MAX)
+    }
 }
 
 /// What to compare with what.
@@ -191,16 +204,6 @@ impl Ground<'_> {
             .into_iter()
             .rfind(|j| j.account == self.request.account.id && j.source.starts_with(scheme));
         Ok(job.map(|job| job.selection).unwrap_or_default())
-    }
-
-    /// How many messages to choose among so many.
-    fn sample_size(&self, of: u64) -> usize {
-        let n = match self.request.sample {
-            Sample::Messages(n) => n,
-            Sample::Percent(percent) => share(of, percent),
-            Sample::Full => of,
-        };
-        usize::try_from(n.min(of)).unwrap_or(usize::MAX)
     }
 
     /// Says in the report how a comparison ended early.

@@ -169,7 +169,7 @@ fn choose(
         .filter_map(|uidl| by_uidl.get(uidl.as_str()).copied())
         .collect();
     let full = ground.request.sample == Sample::Full;
-    let n = ground.sample_size(present.len() as u64);
+    let n = ground.request.sample.size(present.len() as u64);
     let mut pool = Pool::new(n);
     for (message, index) in present.iter().zip(0u32..) {
         let uidl = message.uidl.as_deref().unwrap_or_default();

@@ -244,11 +244,15 @@ fn carry_out(
         return End::Tagged(format!("NO {words}"));
     }
     let mut world = lock(&shared.world);
-    if let Some(words) = record
-        .messages
-        .iter()
-        .find_map(|m| world.wrong_with(&m.body))
-    {
+    let wrong = |m: &Appended| world.wrong_with(&m.body);
+    let culprit = record.messages.iter().position(|m| wrong(m).is_some());
+    if let Some(at) = culprit {
+        let words = wrong(&record.messages[at]).unwrap_or_default();
+        if world.multiappend_in_part {
+            let mut before = record.clone();
+            before.messages.truncate(at);
+            world.take(&before);
+        }
         return End::Tagged(words);
     }
     match fault {

@@ -178,7 +178,7 @@ pub(super) fn store(
         .collect();
     if item == "+X-GM-LABELS" {
         world.needs("X-GM-EXT-1")?;
-        return label(world, at, &wanted, &given);
+        return label(world, at, &wanted, &labels(list));
     }
     if let Some(flag) = given.iter().find(|flag| !is_flag(flag)) {
         return Err(bad(&format!("Invalid flag {flag}")));
@@ -211,17 +211,59 @@ pub(super) fn store(
     Ok("OK".to_owned())
 }
 
-fn label(world: &mut TargetWorld, from: usize, wanted: &[u32], labels: &[String]) -> Said {
-    for label in labels {
-        let label = label.trim_matches('"');
-        world.within(label).map_err(|words| no(&words))?;
-        let to = match world.position(label) {
-            Some(to) => to,
-            None => {
-                world.add_mailbox(label);
-                world.mailboxes.len() - 1
+/// The labels of a list, and whether each stood in quotes: then it is the user's own.
+fn labels(list: &str) -> Vec<(String, bool)> {
+    let list = list.strip_prefix('(').and_then(|l| l.strip_suffix(')'));
+    let mut rest = list.unwrap_or_default().chars().peekable();
+    let mut labels = Vec::new();
+    while let Some(first) = rest.next() {
+        let mut label = String::new();
+        match first {
+            ' ' => continue,
+            '"' => {
+                while let Some(c) = rest.next().filter(|c| *c != '"') {
+                    label.extend(if c == '\\' { rest.next() } else { Some(c) });
+                }
             }
-        };
+            first => {
+                label.push(first);
+                while let Some(c) = rest.next_if(|c| *c != ' ') {
+                    label.push(c);
+                }
+            }
+        }
+        labels.push((label, first == '"'));
+    }
+    labels
+}
+
+/// The mailbox of a label; the user's own are made as they are named.
+fn labelled(world: &mut TargetWorld, (label, quoted): &(String, bool)) -> Result<usize, String> {
+    let special = match label.as_str() {
+        _ if *quoted => None,
+        "\\Inbox" => return open_one(Some(&"INBOX".to_owned()), world),
+        "\\Sent" => Some("\\Sent"),
+        "\\Draft" => Some("\\Drafts"),
+        "\\Starred" => Some("\\Flagged"),
+        "\\Important" => Some("\\Important"),
+        other if other.starts_with('\\') => return Err(no("[CANNOT] no such system label")),
+        _ => None,
+    };
+    if let Some(special) = special {
+        let mut mailboxes = world.mailboxes.iter();
+        let found = mailboxes.position(|m| m.attributes.contains(special));
+        return found.ok_or_else(|| no("[CANNOT] no such mailbox"));
+    }
+    world.within(label).map_err(|words| no(&words))?;
+    Ok(world.position(label).unwrap_or_else(|| {
+        world.add_mailbox(label);
+        world.mailboxes.len() - 1
+    }))
+}
+
+fn label(world: &mut TargetWorld, from: usize, wanted: &[u32], labels: &[(String, bool)]) -> Said {
+    for label in labels {
+        let to = labelled(world, label)?;
         for n in 0..world.mailboxes[from].messages.len() {
             if wanted.contains(&world.mailboxes[from].messages[n].uid) {
                 world.label((from, n), to);

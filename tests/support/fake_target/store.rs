@@ -35,6 +35,7 @@ impl TargetWorld {
         flags.retain(|flag| mailbox.keeps(flag));
         let uid = mailbox.uidnext;
         mailbox.uidnext += 1;
+        let aside = mailbox.is_aside();
         if !(drops && flags.iter().any(|f| f.eq_ignore_ascii_case("\\Deleted"))) {
             mailbox.messages.push(TargetMessage {
                 uid,
@@ -43,6 +44,12 @@ impl TargetWorld {
                 body,
                 labels: Vec::new(),
             });
+            let n = mailbox.messages.len() - 1;
+            let mut all = self.mailboxes.iter();
+            let all = all.position(|m| m.attributes.contains("\\All"));
+            if let Some(all) = all.filter(|all| self.gmail_dedup && !aside && *all != at) {
+                self.label((at, n), all);
+            }
         }
         uid
     }
@@ -77,7 +84,10 @@ impl TargetWorld {
         })
     }
 
-    /// The held message appears in this mailbox too, once: its UID there.
+    /// The held message appears in this mailbox too, once: its UID there. In Trash and Spam it
+    /// appears alone.
+    ///
+    /// QUIRK(Gmail, 2009): takes it out of all other mailboxes then.
     pub(super) fn label(&mut self, (from, n): (usize, usize), to: usize) -> u32 {
         let label = self.mailboxes[to].wire.clone();
         let message = &mut self.mailboxes[from].messages[n];
@@ -86,6 +96,7 @@ impl TargetWorld {
         }
         let mut copy = message.clone();
         let (id, target) = (message_id(&copy.body), &mut self.mailboxes[to]);
+        let aside = target.is_aside();
         let mut there = target.messages.iter();
         let same = |m: &&TargetMessage| match &id {
             Some(id) => message_id(&m.body).as_ref() == Some(id),
@@ -96,8 +107,14 @@ impl TargetWorld {
         }
         copy.uid = target.uidnext;
         target.uidnext += 1;
-        let uid = copy.uid;
+        let (uid, body) = (copy.uid, copy.body.clone());
         target.messages.push(copy);
+        if aside {
+            let others = self.mailboxes.iter_mut().enumerate();
+            for (_, other) in others.filter(|(at, _)| *at != to) {
+                other.messages.retain(|m| m.body != body);
+            }
+        }
         uid
     }
 

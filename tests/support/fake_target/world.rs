@@ -60,6 +60,9 @@ pub struct TargetWorld {
     ///
     /// QUIRK(Gmail, 2024): does so.
     pub gmail_dedup: bool,
+    /// Of a MULTIAPPEND that is refused, the messages before the culprit are stored all the same, as
+    /// Stalwart does it.
+    pub multiappend_in_part: bool,
     /// A message with `\Deleted` is answered with OK and a UID, and not stored.
     pub drops_deleted: bool,
     /// What happens to the n-th APPEND command of all connections, from 1.
@@ -129,6 +132,7 @@ impl Default for TargetWorld {
             ignores_date: false,
             appenduid: AppendUid::Usual,
             gmail_dedup: false,
+            multiappend_in_part: false,
             drops_deleted: false,
             faults: BTreeMap::new(),
             renumber_after: None,
@@ -252,6 +256,13 @@ impl TargetMailbox {
             labels: Vec::new(),
         });
         uid
+    }
+
+    /// Whether Gmail keeps its messages in no other mailbox.
+    pub(super) fn is_aside(&self) -> bool {
+        ["\\Trash", "\\Junk"]
+            .iter()
+            .any(|a| self.attributes.contains(a))
     }
 
     pub(super) fn can_be_opened(&self) -> bool {

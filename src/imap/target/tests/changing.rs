@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn flags_and_labels_are_set_on_what_is_selected() {
     let script = "C: m2 UID STORE 1:3,9 +FLAGS.SILENT (Work \\Seen)\nS: * 1 FETCH (MODSEQ (7))\nS: m2 OK\n\
-                  C: m3 UID STORE 9 FLAGS.SILENT ()\nS: m3 OK\n\
+                  C: m3 UID STORE 9 -FLAGS.SILENT (Work \\Seen)\nS: m3 OK\n\
                   C: m4 UID STORE 9 +X-GM-LABELS (\\Inbox \"a \\\"b\" \"&ZeVnLIqe-\" {2}\n\
                   S: +\nC: \u{fc} \"\\\\a b\")\nS: m4 OK\n\
                   C: m5 UID STORE 9 +FLAGS.SILENT (\\Seen)\nS: m5 NO read only\n";
@@ -23,7 +23,11 @@ async fn flags_and_labels_are_set_on_what_is_selected() {
         .await
         .unwrap();
     session
-        .store_flags(&nine, StoreFlags::Replace, &none)
+        .store_flags(&nine, StoreFlags::Remove, &none)
+        .await
+        .unwrap();
+    session
+        .store_flags(&nine, StoreFlags::Remove, &flags)
         .await
         .unwrap();
     let labels = ["\\Inbox", "a \"b", "&ZeVnLIqe-", "\u{fc}", "\\a b"].map(str::to_owned);

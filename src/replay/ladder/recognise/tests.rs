@@ -26,6 +26,7 @@ fn theirs(uid: u32, size: u64, identity: Option<Identity>) -> Theirs {
         uid,
         size,
         identity,
+        lacking: Vec::new(),
     }
 }
 
@@ -147,7 +148,7 @@ fn one_message_on_either_side_is_sure_to_be_looked_at_or_another() {
             "none",
         ),
         ("no fields there", &whole, LEN, None, "none"),
-        ("no fields here", &None, LEN, whole.clone(), "none"),
+        ("no fields here", &None, LEN, whole.clone(), "look"),
         ("no fields at all", &None, LEN, None, "look"),
         ("no fields, near", &None, 1_024_587, None, "look"),
         ("no fields, farther", &None, 1_024_588, None, "none"),
@@ -225,6 +226,51 @@ fn what_has_only_a_size_is_grouped_by_it() {
     );
 }
 
+#[test]
+fn what_lacks_fields_that_theirs_has_is_looked_at_beside_what_has_the_same() {
+    let id = |fields| identity(fields, true, &[]);
+    let added = |uid, fields, lacking: &[u128]| Theirs {
+        lacking: lacking.to_vec(),
+        ..theirs(uid, 900, id(fields))
+    };
+    let one = [ours(0, 0, 900, id(1))];
+    let verdict = recognise(&one, &[added(5, 7, &[1, 2])]);
+    assert_eq!(
+        (verdict.sure, verdict.look),
+        (vec![], vec![group(&[0], &[5])])
+    );
+    // One that is the same without doubt is taken first, and is no longer to be had.
+    let there = [added(5, 7, &[1, 2]), theirs(6, 900, id(1))];
+    let verdict = recognise(&one, &there);
+    assert_eq!((verdict.sure, verdict.look), (vec![(0, 6)], vec![]));
+    // It may be either of two.
+    let two = [ours(0, 0, 900, id(1)), ours(1, 1, 900, id(2))];
+    let verdict = recognise(&two, &[added(5, 7, &[2, 1]), added(6, 8, &[2])]);
+    assert_eq!(verdict.look, [group(&[0, 1], &[5, 6])]);
+    assert_eq!(recognise(&two, &[added(5, 7, &[3])]).look, []);
+}
+
+#[test]
+fn a_size_that_is_not_known_rules_nothing_out() {
+    for id in [None, identity(1, true, &[])] {
+        let verdict = recognise(&[ours(0, 0, 9_000_000, id.clone())], &[theirs(5, 0, id)]);
+        assert_eq!(
+            (verdict.sure, verdict.look),
+            (vec![], vec![group(&[0], &[5])])
+        );
+    }
+}
+
+#[test]
+fn the_range_of_near_sizes_is_exact() {
+    for len in [0, 1, 48, 49, 50, 5_000, 1_000_000, 123_456_789] {
+        let (from, to) = near_sizes(len);
+        assert!(is_near(len, from) && is_near(len, to), "{len}");
+        assert!(from == 0 || !is_near(len, from - 1), "{len}");
+        assert!(!is_near(len, to + 1), "{len}");
+    }
+}
+
 fn any_identity() -> impl Strategy<Value = Option<Identity>> {
     let one = (
         0u128..3,
@@ -266,16 +312,16 @@ proptest! {
         let fields = |id: &Option<Identity>| id.as_ref().map(|id| id.fields);
         for o in &mine {
             for t in &there {
-                if fields(&o.identity) != fields(&t.identity) {
+                let bare = o.identity.is_none();
+                if !bare && fields(&o.identity) != fields(&t.identity) {
                     continue;
                 }
-                let near = is_near(o.len, t.size)
-                    || o.identity.is_some() && is_possible(o.len, t.size);
+                let near = is_near(o.len, t.size) || !bare && is_possible(o.len, t.size);
                 let together = verdict.look.iter()
                     .any(|g| g.ours.contains(&o.item) && g.theirs.contains(&t.uid));
                 // Of copies that are sure, the surplus of one side is in no pair.
                 let decided = verdict.sure[..pairs].iter()
-                    .any(|p| mine[p.0].identity.as_ref().map(|id| id.fields) == fields(&o.identity));
+                    .any(|p| fields(&mine[p.0].identity) == fields(&o.identity) || p.1 == t.uid);
                 prop_assert!(!near || together || decided, "{:?} {:?}", o, t);
             }
         }

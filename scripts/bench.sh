@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # Measures mailstow on loopback: over IMAP against a raw drain of the same server, mbsync and
-# restic, over POP3 against a raw pipelined drain, mpop and getmail.
+# restic, over POP3 against a raw pipelined drain, mpop and getmail, as a target against a raw
+# MULTIAPPEND, mbsync and imapsync.
 #
 #   scripts/bench.sh [options]
 #     --runs N          repeat, take medians (default 3)
-#     --messages N      of the made-up account (default 30000)
-#     --bytes N         its size (default 1000000000)
+#     --messages N      of the made-up account (default 30000; of the one that is replayed 5000)
+#     --bytes N         its size (default 1000000000; 141000000)
 #     --big [BYTES]     also an account with a message of that size (default 150000000)
 #     --nights          what a night costs alone: --only nights,million
 #     --pop3            the POP3 parts alone: --only pop3,pop3-list,pop3-big
 #     --pop3-messages N --pop3-bytes N    of the maildrop (default 5000, 140000000)
 #     --pop3-list N     messages of the maildrop that is only listed (default 100000)
 #     --pop3-big BYTES  of the large message in a maildrop (default 100000000)
+#     --replay          the parts with a target alone: --only replay,replay-delay,replay-big
+#     --replay-big BYTES  of the large message that is replayed (default 100000000)
+#     --imapsync PATH   that program, which no distribution has (default: the one in PATH, if any)
 #     --only LIST       some of: drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big,
-#                       nights,million (comma-separated; all down to pop3-list but `big` without it)
+#                       nights,million,replay,replay-delay,replay-big (comma-separated; all down to
+#                       pop3-list but `big` without it)
 #     --mailstow PATH   a binary; without it `cargo build --release`
 #     --keep            leave the temporary folder, and say where it is
 #
@@ -29,9 +34,10 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
-runs=3 messages=30000 bytes=1000000000 big=''
+runs=3 messages='' bytes='' big=''
 only=drain,backup,verify,mbsync,tls,real,pop3,pop3-list
 pop3_messages=5000 pop3_bytes=140000000 pop3_list=100000 pop3_big=100000000
+replay_big=100000000 imapsync=$(command -v imapsync || true)
 mailstow='' keep=no
 while (($#)); do
   case $1 in
@@ -42,7 +48,8 @@ while (($#)); do
       ;;
     --nights) only=nights,million ;;
     --pop3) only=pop3,pop3-list,pop3-big ;;
-    --runs | --messages | --bytes | --pop3-* | --only | --mailstow)
+    --replay) only=replay,replay-delay,replay-big ;;
+    --runs | --messages | --bytes | --pop3-* | --replay-big | --imapsync | --only | --mailstow)
       (($# >= 2)) || die "$1 needs a value"
       name=${1#--} name=${name//-/_}
       [[ -v $name ]] || die "unknown option: $1 (they stand at the top of this script)"
@@ -54,8 +61,9 @@ while (($#)); do
   shift
 done
 if [[ -n $big ]]; then only+=,big; elif [[ ,$only, == *,big,* ]]; then big=150000000; fi
+parts=drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big,nights,million,replay,replay-delay,replay-big
 for part in ${only//,/ }; do
-  [[ ,drain,backup,verify,mbsync,tls,real,big,pop3,pop3-list,pop3-big,nights,million, == *",$part,"* ]] || die "--only knows no $part"
+  [[ ,$parts, == *",$part,"* ]] || die "--only knows no $part"
 done
 want() { # is one of these PARTS to be done?
   local part
@@ -64,12 +72,14 @@ want() { # is one of these PARTS to be done?
 }
 
 "$root/scripts/setup.sh" --bench
-if [[ -z $mailstow ]] && want backup verify tls real big pop3 pop3-list pop3-big nights million; then
+wants_replay() { want replay replay-delay replay-big; }
+if [[ -z $mailstow ]] && { want backup verify tls real big pop3 pop3-list pop3-big nights million || wants_replay; }; then
   (cd "$root" && cargo build --release --quiet) || die "mailstow doesn't build"
   mailstow=${CARGO_TARGET_DIR:-$root/target}/release/mailstow
 fi
 
 if [[ -n $mailstow ]]; then mailstow=$(realpath -- "$mailstow"); fi
+if [[ -n $imapsync ]]; then imapsync=$(realpath -- "$imapsync"); fi
 users_home=$HOME # cargo's
 if want million; then
   (cd "$root" && cargo test --quiet --locked --features testing --test nights_million --no-run) ||
@@ -79,7 +89,9 @@ fi
 umask 077
 work=$(mktemp -d "${TMPDIR:-/tmp}/ms-bench.XXXXXX")
 chmod a+x "$work" # for the server, which serves mail as nobody when we are root
+delay_pid=''
 finish() {
+  if [[ -n $delay_pid ]]; then kill "$delay_pid" || true; fi
   "$root/scripts/dovecot.sh" stop "$work/server" || true
   if [[ $keep == yes ]]; then say "kept: $work"; else rm -rf -- "$work"; fi
 }
@@ -90,7 +102,11 @@ MAILSTOW_PASSWORD=$(openssl rand -hex 12)
 export MAILSTOW_PASSWORD
 server=$work/server
 mkdir -p "$server/mail"
-users=(made real big pop3 pop3-list pop3-big)
+export MAILSTOW_TARGET_PASSWORD=$MAILSTOW_PASSWORD
+# shellcheck source=scripts/bench_replay.sh
+. "$root/scripts/bench_replay.sh"
+users=(made real big pop3 pop3-list pop3-big replay replay-big)
+if wants_replay; then for ((n = 1; n <= runs * replay_targets; n++)); do users+=("target-$n"); done; fi
 printf '%s:{PLAIN}'"$MAILSTOW_PASSWORD"'\n' "${users[@]}" >"$server/users"
 
 generate() { # USER OPTIONS...
@@ -99,9 +115,9 @@ generate() { # USER OPTIONS...
   "$root/scripts/mailgen.py" --out "$out" "$@"
 }
 say "writing mail"
-made=none real=none large=none maildrop=none listed=none large_maildrop=none corpus=$root/../shared/corpora/spamassassin.tar.zst
+made=none real=none large=none maildrop=none listed=none large_maildrop=none replayed=none replay_large=none corpus=$root/../shared/corpora/spamassassin.tar.zst
 if want drain backup verify mbsync tls nights; then
-  made=$(generate made --messages "$messages" --bytes "$bytes")
+  made=$(generate made --messages "${messages:-30000}" --bytes "${bytes:-1000000000}")
 fi
 if want real && [[ ! -r $corpus ]]; then
   say "no corpus in ../shared/corpora: real mail is left out"
@@ -119,6 +135,12 @@ if want pop3-list; then listed=$(generate pop3-list --tiny --messages "$pop3_lis
 if want pop3-big; then
   large_maildrop=$(generate pop3-big --mailboxes 1 --messages 100 --bytes 3000000 --big "$pop3_big")
 fi
+if want replay replay-delay; then
+  replayed=$(generate replay --mailboxes 4 --messages "${messages:-5000}" --bytes "${bytes:-141000000}")
+fi
+if want replay-big; then
+  replay_large=$(generate replay-big --mailboxes 4 --messages 100 --bytes 3000000 --big "$replay_big")
+fi
 "$root/scripts/dovecot.sh" start "$server"
 # shellcheck source=/dev/null
 . "$server/env"
@@ -132,7 +154,7 @@ measure() { # NAME SIZE_OF COMMAND...
   local name=$1 size=$2
   shift 2
   local options=(--name "$name" --out "$work/runs.jsonl" ${size:+--size "$size"})
-  if [[ $1 == */raw_drain.py ]]; then options+=(--drain); fi
+  if [[ $1 == */raw_drain.py || $1 == */raw_append.py ]]; then options+=(--drain); fi
   "$root/scripts/measure.py" run "${options[@]}" -- "$@"
 }
 
@@ -355,12 +377,14 @@ if want nights; then
   mbsync -c "$work/nights-mbsyncrc" -q all
   sleep 2 # as above
 fi
+if wants_replay; then replay_prepare; fi
 : >"$work/runs.jsonl"
 for ((run = 1; run <= runs; run++)); do
   say "run $run of $runs"
   one_run
   pop3_run
   if want nights; then nights; fi
+  if wants_replay; then replay_run; fi
 done
 if want million; then million; fi
 
@@ -369,10 +393,17 @@ mkdir -p "$root/target/bench"
 none_or() { if [[ $1 == none ]]; then echo '"none"'; else echo "$1"; fi; }
 versions="Dovecot $(dovecot --version | cut -d' ' -f1), $(mbsync --version), $(restic version | cut -d' ' -f1,2)"
 versions+=", $(mpop --version | head -n 1), getmail6 $getmail_version"
+if [[ -n $imapsync ]]; then
+  versions+=", imapsync $("$imapsync" --version | tail -n 1)"
+elif want replay; then
+  say "imapsync is not to be had here: --imapsync PATH names it; it is left out"
+  versions+=", no imapsync (it was not to be had)"
+fi
 cat >"$work/facts.json" <<JSON
 {"made-up account": $(none_or "$made"), "real mail": $(none_or "$real"),
  "large message": $(none_or "$large"), "maildrop": $(none_or "$maildrop"),
  "long listing": $(none_or "$listed"), "maildrop with a large message": $(none_or "$large_maildrop"),
+ "mail that is replayed": $(none_or "$replayed"), "replayed with a large message": $(none_or "$replay_large"),
  "cores": $(nproc), "runs": $runs, "versions": "$versions"}
 JSON
 "$root/scripts/measure.py" report "$work/runs.jsonl" --facts "$work/facts.json" \

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job in under a minute: a real mailbox on a real Dovecot becomes an archive, a second
-# run fetches only what is new, and the same account over POP3 stores nothing twice. Everything
-# happens on this machine, in a temporary folder that is removed at the end.
+# run fetches only what is new, the same account over POP3 stores nothing twice, and at the end it
+# all moves to another account. Everything happens on this machine, in a temporary folder that is
+# removed at the end.
 #
 # Needs a Rust toolchain, and root (or sudo without a password) only to install Dovecot when it
 # is missing.
@@ -26,12 +27,12 @@ show() { printf '$ mailstow %s\n' "$*"; "$mailstow" "$@"; }
 
 step "A private Dovecot with a sample mailbox"
 mkdir -p "$work/server"
-printf 'you:{PLAIN}demo-password\n' >"$work/server/users"
+printf '%s:{PLAIN}demo-password\n' you new-you >"$work/server/users"
 scripts/mailgen.py --messages 400 --bytes 12000000 --mailboxes 4 --corpus none --out "$work/server/mail/you" >/dev/null
 scripts/dovecot.sh start "$work/server"
 # shellcheck disable=SC1091
 . "$work/server/env"
-export MAILSTOW_PASSWORD=demo-password
+export MAILSTOW_PASSWORD=demo-password MAILSTOW_TARGET_PASSWORD=demo-password
 url="imaps://you@localhost:$MS_IMAPS_PORT"
 echo "serving on 127.0.0.1, port $MS_IMAPS_PORT, TLS, user you"
 
@@ -70,5 +71,23 @@ import mailbox, sys
 box = mailbox.mbox(sys.argv[1])
 print(f"Python's mailbox module finds {len(box)} messages in the decompressed segment")
 PYTHON
+
+step "8. Move to another account: what the archive has is not fetched again, what comes is sent on"
+migrate=(migrate "$url" "imaps://new-you@localhost:$MS_IMAPS_PORT" --via "$work/archive"
+  --account you@example.com --tls-ca "$MS_CA" --target-tls-ca "$MS_CA")
+show "${migrate[@]}"
+
+step "9. One last message arrives at the old account; the final pass sends it, and proves the rest"
+{
+  printf 'From: friend@example.org\r\nTo: you@example.com\r\nSubject: one more\r\n'
+  printf 'Message-ID: <last@example.org>\r\nDate: Sun, 22 Nov 2026 18:00:00 +0000\r\n\r\nBye.\r\n'
+} >"$work/new.eml"
+scripts/deliver.py --port "$MS_IMAP_PORT" --user you --password "$MAILSTOW_PASSWORD" INBOX "$work/new.eml"
+show "${migrate[@]}" --final
+
+step "10. And what Dovecot itself counts in the two accounts"
+for user in you new-you; do
+  doveadm -c "$MS_DOVECOT_CONF" mailbox status -t -u "$user" messages '*' | sed "s/^/$user: /"
+done
 
 step "Done"

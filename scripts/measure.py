@@ -6,8 +6,8 @@
 
 `run` appends one line: wall and CPU seconds, peak resident memory, bytes of all files under
 PATH afterwards. What a run measured includes what the command started and waited for, and not
-the server. A raw drain says itself how long it took, which leaves out the start of Python: that
-is its `drained`. `report` takes medians by name, sets them in proportion and against the targets.
+the server. A raw drain or append says itself how long it took, which leaves out the start of
+Python: that is its `drained`. `report` takes medians by name, sets them in proportion and against the targets.
 """
 
 import argparse
@@ -51,8 +51,23 @@ TITLES = {
     "million-changed": "a million messages: 1,000 new, 5,000 with other flags",
     "catalog": "a million messages: `skips` with the catalog there",
     "catalog-rebuilt": "a million messages: `skips` with the catalog to be rebuilt",
+    "append-1": "raw MULTIAPPEND, one connection",
+    "replay-1": "mailstow replay, one connection",
+    "append-2": "raw MULTIAPPEND, two connections",
+    "replay-2": "mailstow replay, two connections",
+    "replay-again": "mailstow replay, nothing to do",
+    "mbsync-imap": "mbsync, IMAP to IMAP, default fsync",
+    "mbsync-imap-nofsync": "mbsync, IMAP to IMAP, FSync no",
+    "imapsync": "imapsync",
+    "migrate": "mailstow migrate, empty archive and target",
+    "append-1-delayed": "100 ms away: raw MULTIAPPEND, one connection",
+    "replay-1-delayed": "100 ms away: mailstow replay, one connection",
+    "append-2-delayed": "100 ms away: raw MULTIAPPEND, two connections",
+    "replay-2-delayed": "100 ms away: mailstow replay, two connections",
+    "replay-big": "mailstow replay with one large message",
 }
-# (name, measure, other name): how many times the first stands against the second.
+# (name, measure, other name): how many times the first stands against the second; `drained` is the
+# wall time of the first against what the second, a raw drain or append, says of itself.
 RATIOS = [
     ("backup", "wall", "drain"), ("backup-tls", "wall", "drain-tls"),
     ("mbsync", "wall", "backup"), ("mbsync-nofsync", "wall", "backup"),
@@ -61,6 +76,12 @@ RATIOS = [
     ("mpop", "wall", "pop3"), ("getmail", "wall", "pop3"), ("mpop", "cpu", "pop3"),
     ("getmail", "cpu", "pop3"), ("nights-mbsync", "wall", "nights"),
     ("million-changed", "cpu", "million-tenth"),
+    ("mbsync-imap", "wall", "replay-2"), ("mbsync-imap-nofsync", "wall", "replay-2"),
+    ("mbsync-imap", "cpu", "replay-2"), ("imapsync", "wall", "replay-2"),
+    ("imapsync", "wall", "migrate"), ("mbsync-imap", "wall", "migrate"),
+    ("migrate", "wall", "replay-2"), ("migrate", "drained", "append-2"),
+    ("mbsync-imap", "drained", "append-1"), ("mbsync-imap-nofsync", "drained", "append-1"),
+    ("imapsync", "drained", "append-1"),
 ]
 # (what, unit, value of the medians m, whether that is good enough). A drain counts without the
 # start of Python: with it a slow start would be our gain.
@@ -95,6 +116,26 @@ TARGETS = [
      lambda m: m["catalog"]["size"] / 1e6, lambda v: v < 300),
     ("opening it, below 0.1", "s", lambda m: m["catalog"]["wall"], lambda v: v < 0.1),
     ("rebuilding it, below 60", "s", lambda m: m["catalog-rebuilt"]["wall"], lambda v: v < 60),
+    ("replay against the raw append, one connection, at most 1.5", "times",
+     lambda m: m["replay-1"]["wall"] / m["append-1"]["drained"], lambda v: v <= 1.5),
+    ("replay against the raw append, two connections, at most 1.5", "times",
+     lambda m: m["replay-2"]["wall"] / m["append-2"]["drained"], lambda v: v <= 1.5),
+    ("mbsync IMAP to IMAP (FSync no) against replay on two connections, more than 1", "times",
+     lambda m: m["mbsync-imap-nofsync"]["wall"] / m["replay-2"]["wall"], lambda v: v > 1),
+    ("imapsync against migrate, at least 3", "times",
+     lambda m: m["imapsync"]["wall"] / m["migrate"]["wall"], lambda v: v >= 3),
+    ("replay with nothing to do, at most 1", "s",
+     lambda m: m["replay-again"]["wall"], lambda v: v <= 1),
+    ("replay against the raw append, 100 ms away, one connection, at most 1.3", "times",
+     lambda m: m["replay-1-delayed"]["wall"] / m["append-1-delayed"]["drained"], lambda v: v <= 1.3),
+    ("replay against the raw append, 100 ms away, two connections, at most 1.3", "times",
+     lambda m: m["replay-2-delayed"]["wall"] / m["append-2-delayed"]["drained"], lambda v: v <= 1.3),
+    ("peak memory of a replay, at most 96", "MiB",
+     lambda m: max(m[n]["rss"] for n in ("replay-1", "replay-2")) / 2**20, lambda v: v <= 96),
+    ("peak memory of a migration, at most 96", "MiB",
+     lambda m: m["migrate"]["rss"] / 2**20, lambda v: v <= 96),
+    ("peak memory of a replay with a large message, at most 96", "MiB",
+     lambda m: m["replay-big"]["rss"] / 2**20, lambda v: v <= 96),
 ]
 # Peak memory of a child that Python itself starts can't be seen below Python's own; GNU time's
 # own is next to nothing.
@@ -133,7 +174,7 @@ def run(args):
         line["parts"] = {path.name: size_of(path) for path in pathlib.Path(args.size).iterdir()}
     with open(args.out, "a", encoding="utf-8") as out:
         out.write(json.dumps(line) + "\n")
-    print(f"  {args.name:15} {wall:8.2f} s  cpu {line['cpu']:7.2f} s  "
+    print(f"  {args.name:20} {wall:8.2f} s  cpu {line['cpu']:7.2f} s  "
           f"peak {line['rss'] / 2**20:6.1f} MiB", file=sys.stderr)
 
 
@@ -165,14 +206,17 @@ def report(args):
     runs = [json.loads(line) for line in args.runs.read_text("utf-8").splitlines()]
     facts = json.loads(args.facts.read_text("utf-8"))
     found = medians(runs)
-    ratios = {f"{name}/{other} {key}": found[name][key] / found[other][key]
-              for name, key, other in RATIOS
-              if found.get(name, {}).get(key) and found.get(other, {}).get(key)}
+    ratios = {}
+    for name, key, other in RATIOS:
+        own = found.get(name, {}).get("wall" if key == "drained" else key)
+        others = found.get(other, {}).get(key)
+        if own and others:
+            ratios[f"{name}/{other} {'wall' if key == 'drained' else key}"] = own / others
     targets = against_targets(found)
     args.json.write_text(json.dumps({"facts": facts, "medians": found, "ratios": ratios,
                                      "targets": targets, "runs": runs}, indent=1) + "\n")
     lines = ["# Measurements", "", "Medians; CPU is that of the client alone, user and system; in",
-             "brackets the time of a raw drain without the start of Python.", ""]
+             "brackets the time of a raw drain or append without the start of Python.", ""]
     lines += [f"* {key}: {value}" for key, value in facts.items()]
     lines += ["", "| what | runs | wall s | CPU s | peak MiB | on disk MB |", "|---|--:|--:|--:|--:|--:|"]
     for name, row in found.items():
@@ -199,7 +243,8 @@ def main():
     action.add_argument("--name", required=True, choices=TITLES)
     action.add_argument("--out", required=True)
     action.add_argument("--size")
-    action.add_argument("--drain", action="store_true", help="the command is raw_drain.py")
+    action.add_argument("--drain", action="store_true",
+                        help="the command is raw_drain.py or raw_append.py")
     action.add_argument("command", nargs="+")
     action.set_defaults(do=run)
     action = actions.add_parser("report")

@@ -172,7 +172,7 @@ impl<'a> Flow<'a> {
     /// Replays all that is left, with a look at the target, and reports it all as one.
     ///
     /// # Errors
-    /// As [`run`](super::run).
+    /// As [`run`](super::run()).
     pub(crate) async fn finish(self) -> Result<ReplayReport, ReplayError> {
         let reader = Reader::open(&self.request.archive, self.request.catalog.as_deref())?;
         let (ledger, flowed) = match self.under_way {
